@@ -1,0 +1,158 @@
+//! Time comes from here, so that tests can hold it still. Wall time decides about tokens and stamps audit lines; the
+//! monotonic reading measures durations and never steps back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+const RFC3339_MILLIS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+const RFC3339_SECONDS: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+
+/// A moment of wall time: milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From milliseconds since the Unix epoch.
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// From whole seconds since the Unix epoch, the unit of JWT claims.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1000))
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// This moment plus a duration, saturating.
+    pub fn plus(self, by: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// As the calendar sees it, in UTC. A moment outside the calendar becomes the epoch.
+    pub fn utc(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+
+    /// `2026-11-20T12:34:56.789Z`, the form of audit lines (R172).
+    pub fn rfc3339_millis(self) -> String {
+        self.utc().format(RFC3339_MILLIS).unwrap_or_default()
+    }
+
+    /// `2026-11-20T12:34:56Z`, the form of error bodies (R428).
+    pub fn rfc3339_seconds(self) -> String {
+        self.utc().format(RFC3339_SECONDS).unwrap_or_default()
+    }
+}
+
+/// Where the time comes from: the machine, or a hand that a test moves.
+#[derive(Clone, Debug, Default)]
+pub struct Clock(Option<Arc<Hand>>);
+
+/// The hand of a manual clock.
+#[derive(Debug)]
+struct Hand {
+    wall_millis: AtomicI64,
+    started: i64,
+    zero: Instant,
+}
+
+impl Clock {
+    /// The machine's own clocks.
+    pub const fn system() -> Self {
+        Self(None)
+    }
+
+    /// A clock that stands still at `now` until [`Clock::advance`] moves it.
+    pub fn manual(now: Timestamp) -> Self {
+        let millis = now.millis();
+        Self(Some(Arc::new(Hand {
+            wall_millis: AtomicI64::new(millis),
+            started: millis,
+            zero: Instant::now(),
+        })))
+    }
+
+    /// Moves a manual clock forward; the machine's clock is not ours to move, so there it does nothing.
+    pub fn advance(&self, by: Duration) {
+        if let Some(hand) = &self.0 {
+            hand.wall_millis.fetch_add(
+                i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
+                Ordering::SeqCst,
+            );
+        }
+    }
+
+    /// Wall time, now.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Some(hand) => Timestamp(hand.wall_millis.load(Ordering::SeqCst)),
+            None => Timestamp(
+                SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_or(0, |since| {
+                        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+                    }),
+            ),
+        }
+    }
+
+    /// A reading that only moves forward, for durations.
+    pub fn monotonic(&self) -> Instant {
+        match &self.0 {
+            Some(hand) => {
+                let passed = hand
+                    .wall_millis
+                    .load(Ordering::SeqCst)
+                    .saturating_sub(hand.started);
+                hand.zero + Duration::from_millis(u64::try_from(passed).unwrap_or(0))
+            }
+            None => Instant::now(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r172_timestamps_are_utc_with_milliseconds() {
+        assert_eq!(
+            Timestamp::from_millis(1_732_190_400_123).rfc3339_millis(),
+            "2024-11-21T12:00:00.123Z"
+        );
+        assert_eq!(
+            Timestamp::from_seconds(1_732_190_400).rfc3339_seconds(),
+            "2024-11-21T12:00:00Z"
+        );
+    }
+
+    #[test]
+    fn a_manual_clock_moves_both_hands_together() {
+        let clock = Clock::manual(Timestamp::from_seconds(1_000));
+        let before = clock.monotonic();
+        clock.advance(Duration::from_secs(61));
+        assert_eq!(clock.now(), Timestamp::from_seconds(1_061));
+        assert_eq!(clock.monotonic() - before, Duration::from_secs(61));
+    }
+}
