@@ -13,3 +13,9 @@ pub mod units;
 
 // floor 1: pure decisions, no IO
 pub mod auth;
+
+// floor 3: IO
+pub mod limits;
+pub mod listener;
+pub mod session;
+pub mod upstream;

@@ -1,0 +1,128 @@
+//! The one place where a request body is read: whole, under the armed size and time limits. A body that comes in one
+//! piece is handed on without a copy.
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::{Armed, LimitsError};
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// [`LimitsError::BodyBytes`] as soon as the size is known to be over the limit, which for a declared length is before the
+/// first byte; [`LimitsError::BodyTimeout`] and [`LimitsError::BodyBroken`] as named.
+pub async fn read<B>(body: B, headers: &HeaderMap, armed: &Armed) -> Result<Bytes, LimitsError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if declared(headers).is_some_and(|length| length > armed.body_bytes as u64) {
+        return Err(LimitsError::BodyBytes);
+    }
+    timeout(armed.body_timeout, collect(body, armed.body_bytes))
+        .await
+        .unwrap_or(Err(LimitsError::BodyTimeout))
+}
+
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, LimitsError>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| LimitsError::BodyBroken)?.into_data() else {
+            continue;
+        };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(LimitsError::BodyBytes);
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    fn armed(body_bytes: usize) -> Armed {
+        Armed {
+            origin: None,
+            body_bytes,
+            body_timeout: Duration::from_secs(5),
+        }
+    }
+
+    fn chunks(parts: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin {
+        let frames: Vec<_> = parts
+            .iter()
+            .map(|part| Ok(Frame::data(Bytes::from_static(part))))
+            .collect();
+        StreamBody::new(stream::iter(frames))
+    }
+
+    #[tokio::test]
+    async fn r501_one_byte_over_the_limit_is_refused_declared_or_not() {
+        let mut declared = HeaderMap::new();
+        declared.insert(CONTENT_LENGTH, 9.into());
+        assert_eq!(
+            read(chunks(&[b"12345678"]), &declared, &armed(8)).await,
+            Err(LimitsError::BodyBytes)
+        );
+        assert_eq!(
+            read(chunks(&[b"1234", b"56789"]), &HeaderMap::new(), &armed(8)).await,
+            Err(LimitsError::BodyBytes)
+        );
+        assert_eq!(
+            read(chunks(&[b"1234", b"5678"]), &HeaderMap::new(), &armed(8))
+                .await
+                .unwrap(),
+            "12345678"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_ends_is_given_up() {
+        let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
+        assert_eq!(
+            read(endless, &HeaderMap::new(), &armed(8)).await,
+            Err(LimitsError::BodyTimeout)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_refused() {
+        let broken = StreamBody::new(stream::iter(vec![
+            Ok(Frame::data(Bytes::from_static(b"{"))),
+            Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+        ]));
+        assert_eq!(
+            read(broken, &HeaderMap::new(), &armed(8)).await,
+            Err(LimitsError::BodyBroken)
+        );
+    }
+}

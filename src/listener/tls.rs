@@ -1,0 +1,130 @@
+//! TLS as we offer it: 1.3 by default, 1.2 only when asked for and then with AEAD suites and ephemeral keys only
+//! (C23, R043, R071, R072). The aws-lc-rs provider is named here once and nowhere else.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::version::{TLS12, TLS13};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+/// HTTP/2 over TLS, as ALPN spells it.
+pub const ALPN_H2: &[u8] = b"h2";
+/// HTTP/1.1, as ALPN spells it.
+pub const ALPN_HTTP1: &[u8] = b"http/1.1";
+
+/// The lowest version of TLS that is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinVersion {
+    /// TLS 1.3 alone.
+    #[default]
+    Tls13,
+    /// TLS 1.2 too, with ECDHE and AEAD suites.
+    Tls12,
+}
+
+/// Why a certificate or key cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The file cannot be read.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The file holds no PEM of the kind that is needed.
+    #[error("{path} holds no {wanted}")]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: &'static str,
+    },
+    /// rustls refuses the pair, for instance because the key does not match the certificate.
+    #[error("certificate {path} and its key cannot be used")]
+    Unusable {
+        /// The certificate file.
+        path: PathBuf,
+        /// What rustls said.
+        #[source]
+        source: rustls::Error,
+    },
+}
+
+/// The one cryptography provider of this process.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Reads a certificate chain and its key and makes an acceptor of them.
+///
+/// # Errors
+/// [`TlsError`] when a file is missing, empty, or the two do not belong together.
+pub fn acceptor(
+    cert_file: &Path,
+    key_file: &Path,
+    min: MinVersion,
+) -> Result<TlsAcceptor, TlsError> {
+    let chain = certificates(cert_file)?;
+    let key = private_key(key_file)?;
+    let versions: &[_] = match min {
+        MinVersion::Tls13 => &[&TLS13],
+        MinVersion::Tls12 => &[&TLS13, &TLS12],
+    };
+    let unusable = |source| TlsError::Unusable {
+        path: cert_file.into(),
+        source,
+    };
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP1.to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The certificates of a PEM file, at least one.
+///
+/// # Errors
+/// [`TlsError`] when the file cannot be read or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let empty = || TlsError::Empty {
+        path: path.into(),
+        wanted: "certificate",
+    };
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&read(path)?)
+        .collect::<Result<_, _>>()
+        .map_err(|_| empty())?;
+    if chain.is_empty() {
+        Err(empty())
+    } else {
+        Ok(chain)
+    }
+}
+
+/// The private key of a PEM file.
+///
+/// # Errors
+/// [`TlsError`] when the file cannot be read or holds none.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|_| TlsError::Empty {
+        path: path.into(),
+        wanted: "private key",
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|source| TlsError::Unreadable {
+        path: path.into(),
+        source,
+    })
+}

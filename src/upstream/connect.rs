@@ -1,0 +1,222 @@
+//! How connections to an upstream are made: TCP, TLS with the public or a private authority, or a unix socket, behind one
+//! connector for the pool.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tower::Service;
+
+use super::{Settings, Target};
+use crate::listener::tls::{TlsError, certificates, private_key, provider};
+
+/// Why an upstream cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// A certificate or key file is of no use.
+    #[error(transparent)]
+    File(#[from] TlsError),
+    /// rustls refuses the certificate authority or the client certificate.
+    #[error("upstream TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    /// A configured header value holds bytes that no header may.
+    #[error("value of header {0} is not a header value")]
+    HeaderValue(String),
+    /// The path of the endpoint is none.
+    #[error("`{0}` is not the path of an endpoint")]
+    Endpoint(String),
+}
+
+/// Makes connections to one upstream.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    way: Way,
+    limit: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
+    Web(HttpsConnector<HttpConnector>),
+    Unix(Arc<Path>),
+}
+
+impl Connector {
+    pub(super) fn new(settings: &Settings) -> Result<Self, ConnectError> {
+        let way = match &settings.target {
+            Target::Unix { socket, .. } => Way::Unix(socket.as_path().into()),
+            Target::Web(_) => Way::Web(web(settings)?),
+        };
+        Ok(Self {
+            way,
+            limit: settings.connect_timeout,
+        })
+    }
+}
+
+fn web(settings: &Settings) -> Result<HttpsConnector<HttpConnector>, ConnectError> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(settings.connect_timeout));
+    let tls = client_config(
+        settings.ca_file.as_deref(),
+        settings.client_identity.as_ref(),
+    )?;
+    Ok(HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(tcp))
+}
+
+/// The TLS of an outgoing connection: the given authority alone, or else the system's, or else the built-in public ones
+/// (C24). Certificates are always verified; there is no switch (R583).
+fn client_config(
+    ca_file: Option<&Path>,
+    identity: Option<&(PathBuf, PathBuf)>,
+) -> Result<ClientConfig, ConnectError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(ConnectError::Tls)?;
+    let builder = match ca_file {
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(ConnectError::Tls)?;
+            }
+            builder.with_root_certificates(roots)
+        }
+        None => match builder.clone().with_native_roots() {
+            Ok(builder) => builder,
+            Err(_) => builder.with_webpki_roots(),
+        },
+    };
+    match identity {
+        Some((cert, key)) => builder
+            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+            .map_err(ConnectError::Tls),
+        None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// A failure to connect, as the pool wants it.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Service<Uri> for Connector {
+    type Response = Stream;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match &mut self.way {
+            Way::Web(web) => web.poll_ready(cx),
+            Way::Unix(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let limit = self.limit;
+        match &mut self.way {
+            Way::Web(web) => {
+                let connecting = web.call(uri);
+                Box::pin(async move { Ok(Stream::Web(timeout(limit, connecting).await??)) })
+            }
+            Way::Unix(path) => {
+                let path = Arc::clone(path);
+                Box::pin(async move {
+                    Ok(Stream::Unix(TokioIo::new(
+                        timeout(limit, UnixStream::connect(path)).await??,
+                    )))
+                })
+            }
+        }
+    }
+}
+
+/// One connection to an upstream.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP, with TLS where the scheme asks for it.
+    Web(MaybeHttpsStream<TokioIo<TcpStream>>),
+    /// A unix socket.
+    Unix(TokioIo<UnixStream>),
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        match self {
+            Self::Web(stream) => stream.connected(),
+            Self::Unix(_) => Connected::new(),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Web(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Web(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Web(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Web(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Web(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Web(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Stage 7: the exchange with the server that we stand in front of.
+//!
+//! - **Protects** the upstream's credentials, and callers from an upstream that is down, slow or lying.
+//! - **Assumes** that the message was cleared: it is forwarded byte for byte.
+//! - **Hands on** the head of the upstream's answer at once and its body as it comes.
+//! - **Refuses** redirects, challenges of the upstream's own, and answers that do not begin in time.
+//!
+//! The client's own `Authorization` and cookies never reach this module: what travels is an allow-list ([`headers`]) and the
+//! credentials that the operator configured for this upstream.
+
+pub mod connect;
+pub mod headers;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use crate::secret::Secret;
+use connect::{ConnectError, Connector};
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `http://` or `https://`.
+    Web(Uri),
+    /// A unix socket, and the path of the MCP endpoint behind it.
+    Unix {
+        /// The socket.
+        socket: PathBuf,
+        /// The path of the endpoint, such as `/mcp`.
+        path: String,
+    },
+}
+
+/// One upstream as the operator described it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it is.
+    pub target: Target,
+    /// The certificate authority to trust instead of the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// The client certificate and key that we show.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
+    /// Time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Time from the sent request to the head of the answer.
+    pub first_byte_timeout: Duration,
+    /// The longest silence of an answer's body.
+    pub idle_timeout: Duration,
+    /// The longest time of a whole answer that is no stream.
+    pub total_timeout: Duration,
+    /// Credentials and other headers that every request carries.
+    pub headers: Vec<(HeaderName, Secret<String>)>,
+    /// Further headers of the caller that travel, by name.
+    pub forward: Vec<HeaderName>,
+}
+
+impl Settings {
+    /// An upstream at this target with every bound at its default.
+    pub const fn new(target: Target) -> Self {
+        Self {
+            target,
+            ca_file: None,
+            client_identity: None,
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(300),
+            total_timeout: Duration::from_secs(600),
+            headers: Vec::new(),
+            forward: Vec::new(),
+        }
+    }
+}
+
+/// Why there is no answer from the upstream that could be relayed.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection could be made; nothing was sent.
+    #[error("upstream cannot be reached")]
+    Unreachable(#[source] hyper_util::client::legacy::Error),
+    /// The connection broke before the head of an answer came.
+    #[error("upstream broke off")]
+    Broken(#[source] hyper_util::client::legacy::Error),
+    /// The head of the answer did not come in time.
+    #[error("upstream did not answer in time")]
+    FirstByteTimeout,
+    /// The body of the answer fell silent.
+    #[error("upstream fell silent")]
+    IdleTimeout,
+    /// The body broke off.
+    #[error("upstream broke off in the middle of its answer")]
+    BodyBroken,
+    /// The answer is larger than may be inspected.
+    #[error("upstream's answer is too large to inspect")]
+    TooLarge,
+    /// The upstream sends the caller elsewhere, which would lead around the gateway.
+    #[error("upstream answered with a redirect ({0})")]
+    Redirect(StatusCode),
+    /// The upstream does not accept our credentials.
+    #[error("upstream refused the gateway's credentials ({0})")]
+    Unauthorized(StatusCode),
+    /// The upstream failed and said so in no form that a caller can read.
+    #[error("upstream failed ({0})")]
+    Failed(StatusCode),
+    /// An answer that had to be inspected cannot be read.
+    #[error("upstream's answer cannot be read: {0}")]
+    Unreadable(String),
+    /// The answer has a content coding although none was asked for.
+    #[error("upstream's answer is coded")]
+    Coded,
+}
+
+/// One upstream, with its pool of connections. Cheap to share behind an `Arc`.
+#[derive(Debug)]
+pub struct Upstream {
+    client: Client<Connector, Full<Bytes>>,
+    endpoint: Uri,
+    headers: HeaderMap,
+    forward: Vec<HeaderName>,
+    settings: Settings,
+}
+
+impl Upstream {
+    /// Prepares the pool; connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`ConnectError`] when a certificate or key cannot be used, or a header value is none.
+    pub fn new(settings: Settings) -> Result<Self, ConnectError> {
+        let connector = Connector::new(&settings)?;
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(connector);
+        let endpoint = match &settings.target {
+            Target::Web(uri) => uri.clone(),
+            Target::Unix { path, .. } => format!("http://localhost{path}")
+                .parse()
+                .map_err(|_| ConnectError::Endpoint(path.clone()))?,
+        };
+        let headers = credentials(&settings.headers)?;
+        Ok(Self {
+            client,
+            endpoint,
+            headers,
+            forward: settings.forward.clone(),
+            settings,
+        })
+    }
+
+    /// How long its body may be silent.
+    pub const fn idle_timeout(&self) -> Duration {
+        self.settings.idle_timeout
+    }
+
+    /// How long an answer that is no stream may take in all.
+    pub const fn total_timeout(&self) -> Duration {
+        self.settings.total_timeout
+    }
+
+    /// The headers of the caller that may travel to this upstream, and our own credentials on top.
+    pub fn outgoing(&self, incoming: &HeaderMap) -> HeaderMap {
+        let mut outgoing = headers::toward_upstream(incoming, &self.forward);
+        for (name, value) in &self.headers {
+            outgoing.insert(name, value.clone());
+        }
+        outgoing
+    }
+
+    /// Sends one request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Unreachable`], [`UpstreamError::Broken`] or [`UpstreamError::FirstByteTimeout`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the exchange, which is how a modern upstream learns that the caller went away.
+    pub async fn exchange(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.endpoint.clone();
+        *request.headers_mut() = headers;
+        match timeout(
+            self.settings.first_byte_timeout,
+            self.client.request(request),
+        )
+        .await
+        {
+            Err(_) => Err(UpstreamError::FirstByteTimeout),
+            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Unreachable(error)),
+            Ok(Err(error)) => Err(UpstreamError::Broken(error)),
+            Ok(Ok(answer)) => Ok(answer),
+        }
+    }
+}
+
+fn credentials(settings: &[(HeaderName, Secret<String>)]) -> Result<HeaderMap, ConnectError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in settings {
+        let mut value = HeaderValue::from_str(value.expose())
+            .map_err(|_| ConnectError::HeaderValue(name.to_string()))?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
