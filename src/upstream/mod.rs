@@ -118,6 +118,43 @@ pub enum UpstreamError {
     Coded,
 }
 
+impl UpstreamError {
+    /// The stable code of this failure, for audit lines and metric labels.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "upstream_unreachable",
+            Self::Broken(_) => "upstream_broken",
+            Self::FirstByteTimeout => "network_timeout",
+            Self::IdleTimeout => "upstream_silent",
+            Self::BodyBroken => "upstream_body_broken",
+            Self::TooLarge => "upstream_answer_too_large",
+            Self::Redirect(_) => "upstream_redirect",
+            Self::Unauthorized(_) => "upstream_unauthorized",
+            Self::Failed(_) => "upstream_failed",
+            Self::Unreadable(_) => "upstream_unreadable",
+            Self::Coded => "upstream_coded",
+        }
+    }
+
+    /// 504 for time, 502 for everything else (RFC 9110 sections 15.6.3 and 15.6.5).
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::FirstByteTimeout | Self::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// What the caller learns.
+    pub const fn public(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "The MCP server cannot be reached",
+            Self::FirstByteTimeout | Self::IdleTimeout => "The MCP server did not answer in time",
+            Self::TooLarge => "The MCP server's answer is too large",
+            _ => "The MCP server gave no usable answer",
+        }
+    }
+}
+
 /// One upstream, with its pool of connections. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Upstream {

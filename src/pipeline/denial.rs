@@ -1,0 +1,120 @@
+//! A refusal, whatever stage it comes from: the stage, a stable reason code, what the caller learns, and what the operator
+//! learns. Each stage's error becomes one of these here; only [`respond`](super::respond) turns it into an answer.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use crate::limits::LimitsError;
+use crate::stage::Stage;
+
+/// A refusal on its way to the caller and to the audit trail.
+#[derive(Debug)]
+pub struct Denial {
+    /// The stage that refused.
+    pub stage: Stage,
+    /// The stable reason code of logs, metrics and audit lines.
+    pub reason: &'static str,
+    /// The policy rule that decided, where one did.
+    pub rule: Option<String>,
+    /// What the operator learns beyond the reason. Never sent to the caller.
+    pub detail: Option<String>,
+    /// What the caller gets.
+    pub answer: Answer,
+}
+
+/// What a caller gets for a refusal (C54).
+#[derive(Debug)]
+pub enum Answer {
+    /// The nested error body of the HTTP level: `{error: {code, message, details}, request_id}`.
+    Http {
+        /// The status.
+        status: StatusCode,
+        /// `error.code`.
+        code: &'static str,
+        /// `error.message`.
+        message: Cow<'static, str>,
+        /// `error.details`, where there are any.
+        details: Option<Value>,
+        /// Headers that belong to this refusal, such as a challenge.
+        headers: HeaderMap,
+    },
+    /// A JSON-RPC error, complete.
+    Rpc {
+        /// The status.
+        status: StatusCode,
+        /// The body.
+        body: Bytes,
+    },
+    /// A status alone, for messages that have no answer in JSON-RPC.
+    Status(StatusCode),
+}
+
+impl Denial {
+    /// A refusal with a nested HTTP error body.
+    pub fn http(
+        stage: Stage,
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        let answer =
+            Answer::Http { status, code, message: message.into(), details: None, headers: HeaderMap::new() };
+        Self { stage, reason: code, rule: None, detail: None, answer }
+    }
+
+    /// A refusal with a JSON-RPC error body.
+    pub const fn rpc(stage: Stage, reason: &'static str, status: StatusCode, body: Bytes) -> Self {
+        Self { stage, reason, rule: None, detail: None, answer: Answer::Rpc { status, body } }
+    }
+
+    /// The same, with what the operator should know.
+    pub fn because(mut self, detail: impl ToString) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+}
+
+impl From<LimitsError> for Denial {
+    fn from(error: LimitsError) -> Self {
+        use LimitsError as E;
+        let (status, code, message) = match error {
+            E::HeaderCount | E::HeaderBytes => {
+                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request's headers are too large")
+            }
+            E::UriBytes => (StatusCode::URI_TOO_LONG, "uri_too_long", "The request target is too long"),
+            E::HostAmbiguous => (StatusCode::BAD_REQUEST, "invalid_host", "Exactly one Host is needed"),
+            E::HostForeign => (
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected_request",
+                "This Host is not served here; the operator can add it to listen.allowed_hosts",
+            ),
+            E::OriginForeign => (
+                StatusCode::FORBIDDEN,
+                "origin_not_allowed",
+                "This Origin may not call; the operator can add it to cors.allowed_origins",
+            ),
+            E::Framing => (StatusCode::BAD_REQUEST, "invalid_framing", "The message framing is ambiguous"),
+            E::ContentEncoding => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_content_encoding",
+                "Send the body uncompressed, without Content-Encoding",
+            ),
+            E::ContentType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Content-Type must be application/json",
+            ),
+            E::BodyBytes => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large"),
+            E::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time"),
+            E::BodyBroken => (StatusCode::BAD_REQUEST, "incomplete_body", "The body broke off"),
+        };
+        let stage = match error {
+            E::ContentEncoding | E::ContentType | E::BodyBytes | E::BodyTimeout | E::BodyBroken => Stage::Read,
+            _ => Stage::Limits,
+        };
+        Self::http(stage, status, code, message)
+    }
+}

@@ -1,0 +1,145 @@
+//! The stages as the pipeline calls them, each with the translation of its refusals, and the doors that need no token.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use super::body::ReplyBody;
+use super::denial::{Answer, Denial};
+use super::read::{Errand, not_allowed};
+use super::respond::{plain, refuse, secure};
+use super::route::Route;
+use super::screen::Cleared;
+use crate::auth::{AuthError, Challenge, Principal, Verifier};
+use crate::limits::cors;
+use crate::mcp::Operation;
+use crate::quota::{Admission, QuotaError, Quotas};
+use crate::stage::Stage;
+
+/// What an answer carries beside its own content, learnt on the way in.
+#[derive(Default)]
+pub(super) struct Envelope {
+    /// The allowed Origin of the request.
+    pub(super) origin: Option<HeaderValue>,
+    /// Where the user stands against the limit.
+    limits: HeaderMap,
+}
+
+impl Envelope {
+    /// Writes everything that every answer carries.
+    pub(super) fn seal(self, headers: &mut HeaderMap, request_id: &str, encrypted: bool) {
+        headers.extend(self.limits);
+        secure(headers, request_id, encrypted);
+        if let Some(origin) = &self.origin {
+            cors::expose(headers, origin);
+        }
+    }
+}
+
+/// Stage 3. The fast way is a look into memory; only a token that was never seen may have to wait for keys.
+pub(super) async fn authenticate(verifier: &Verifier, head: &Parts, route: &Route) -> Result<Arc<Principal>, Denial> {
+    let refused = |error: AuthError| unauthenticated(&error, route);
+    let bearer = verifier.bearer(&head.headers, head.uri.query()).map_err(refused)?;
+    match verifier.cached(&bearer, route.resource()) {
+        Some(principal) => Ok(principal),
+        None => verifier.verify(&bearer, route.resource()).await.map_err(refused),
+    }
+}
+
+fn unauthenticated(error: &AuthError, route: &Route) -> Denial {
+    let mut denial = Denial::http(Stage::Auth, error.status(), error.code(), error.message()).because(error);
+    denial.reason = error.reason();
+    if let Answer::Http { headers, details, .. } = &mut denial.answer {
+        *details = error.details().and_then(|details| serde_json::to_value(details).ok());
+        let challenge = Challenge::refusing(route.resource(), error).scopes(route.scopes().iter().map(String::as_str));
+        headers.insert(WWW_AUTHENTICATE, challenge.header());
+    }
+    denial
+}
+
+/// Stage 4, first half: one request of this user, whatever it is.
+pub(super) fn admit(quotas: &Quotas, principal: &Principal, envelope: &mut Envelope) -> Result<Admission, Denial> {
+    let admission = quotas.admit(principal).map_err(over)?;
+    admission.allowance().write(&mut envelope.limits);
+    Ok(admission)
+}
+
+/// Stage 4, second half: the action's own limit and the tool's weight.
+pub(super) fn charge(admission: &mut Admission, errand: &Errand, envelope: &mut Envelope) -> Result<(), Denial> {
+    let Errand::Send { message, .. } = errand else { return Ok(()) };
+    let action = match message.operation() {
+        Operation::CallTool { name, .. } => name,
+        _ => "default",
+    };
+    admission.charge(action).map_err(over)?;
+    admission.allowance().write(&mut envelope.limits);
+    Ok(())
+}
+
+/// A stream does not count among the user's calls but among the user's streams, from before it is opened.
+pub(super) fn place(admission: Admission, cleared: &Cleared) -> Result<Admission, Denial> {
+    if cleared.long_lived { admission.into_stream().map_err(over) } else { Ok(admission) }
+}
+
+fn over(error: QuotaError) -> Denial {
+    let said = error.body();
+    let status = match error {
+        QuotaError::Capacity { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        QuotaError::Rate { .. } | QuotaError::Concurrency { .. } | QuotaError::Streams { .. } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
+    };
+    let mut denial = Denial::http(Stage::Quota, status, said.error.code, said.error.message).because(&error);
+    denial.reason = error.reason();
+    if let Answer::Http { headers, details, .. } = &mut denial.answer {
+        error.write(headers);
+        *details = said.error.details.and_then(|details| serde_json::to_value(details).ok());
+    }
+    denial
+}
+
+/// The answer to a CORS preflight. No token is asked for: a browser sends none with it (Fetch standard).
+pub(super) fn preflight(head: &Parts, origin: &HeaderValue) -> Response<ReplyBody> {
+    plain(StatusCode::NO_CONTENT, cors::preflight(head, origin), Bytes::new())
+}
+
+/// Protected resource metadata (RFC 9728 section 3.2).
+pub(super) fn metadata(head: &Parts, route: &Route) -> Result<Response<ReplyBody>, Denial> {
+    open_door(head, route.metadata())
+}
+
+/// Whether the process answers (R524). Says nothing about anything behind it.
+pub(super) fn health(head: &Parts) -> Result<Response<ReplyBody>, Denial> {
+    open_door(head, Bytes::from_static(b"{\"status\":\"ok\"}"))
+}
+
+fn open_door(head: &Parts, body: Bytes) -> Result<Response<ReplyBody>, Denial> {
+    match head.method {
+        Method::GET => Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
+        _ => Err(not_allowed("GET")),
+    }
+}
+
+/// The answer to a path that is on no list.
+pub(super) fn no_such_path() -> Denial {
+    Denial::http(Stage::Limits, StatusCode::NOT_FOUND, "not_found", "Nothing is served at this path")
+}
+
+/// The answer while no audit line can be written.
+pub(super) fn unrecorded(encrypted: bool) -> Response<ReplyBody> {
+    let mut denial = Denial::http(
+        Stage::Limits,
+        StatusCode::SERVICE_UNAVAILABLE,
+        "audit_unavailable",
+        "The gateway cannot record requests at the moment and so serves none",
+    );
+    if let Answer::Http { headers, .. } = &mut denial.answer {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    let mut answer = refuse(denial.answer, "");
+    secure(answer.headers_mut(), "", encrypted);
+    answer
+}

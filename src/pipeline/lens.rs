@@ -1,0 +1,102 @@
+//! What an answer is looked at with on its way out: who asks, on which route, and for what. Lists lose the entries that
+//! policy hides, and an upstream's own words for "unknown tool" become ours, so that hidden and unknown cannot be told
+//! apart.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::route::Route;
+use super::screen::{Cleared, View};
+use crate::auth::Principal;
+use crate::clock::Timestamp;
+use crate::mcp::{Filtered, Id, Item, ListAnswer, ListError, ListShape, errors};
+use crate::policy::Ask;
+use crate::session::{SessionError, SessionSeal};
+use crate::upstream::UpstreamError;
+
+/// The eyes with which one answer is read.
+#[derive(Clone)]
+pub struct Lens {
+    route: Arc<Route>,
+    principal: Arc<Principal>,
+    view: View,
+    id: Option<Id>,
+    modern: bool,
+    now: Timestamp,
+}
+
+impl Lens {
+    /// The lens for the answer to what was cleared.
+    pub fn new(route: &Arc<Route>, principal: &Arc<Principal>, cleared: &Cleared, now: Timestamp) -> Self {
+        Self {
+            route: Arc::clone(route),
+            principal: Arc::clone(principal),
+            view: cleared.view.clone(),
+            id: cleared.id.clone(),
+            modern: cleared.era.is_modern(),
+            now,
+        }
+    }
+
+    /// The route of the exchange.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// What the answer is looked at for.
+    pub const fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Seals an upstream's session id for this principal and route.
+    ///
+    /// # Errors
+    /// [`SessionError::Unsealable`] when it is no session id.
+    pub fn seal(&self, seal: &SessionSeal, id: &[u8]) -> Result<String, SessionError> {
+        seal.seal(id, &self.principal, self.route.name(), self.now)
+    }
+
+    /// One message of the upstream as this caller may see it; none if it may pass as it is.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Unreadable`] when it could hide a list from us.
+    pub fn message(&self, message: &[u8]) -> Result<Option<Bytes>, UpstreamError> {
+        if let View::Call(name) = &self.view
+            && errors::is_unknown_tool(message, name)
+        {
+            return Ok(Some(errors::unknown_tool(self.id.as_ref(), name)));
+        }
+        if self.view != View::List && !may_hold_a_list(message) {
+            return Ok(None);
+        }
+        self.filter(message).map_err(|error| UpstreamError::Unreadable(error.to_string()))
+    }
+
+    fn filter(&self, message: &[u8]) -> Result<Option<Bytes>, ListError> {
+        let answer = ListAnswer::read(message)?;
+        self.route.catalogue().learn(answer.tools());
+        let filtered = answer.filter(&mut |item| self.keeps(item), self.modern)?;
+        Ok(match filtered {
+            Filtered::Unchanged => None,
+            Filtered::Rewritten { body, .. } => Some(body),
+        })
+    }
+
+    fn keeps(&self, item: &Item<'_>) -> bool {
+        let name = item.name.as_ref();
+        let ask = match item.shape {
+            ListShape::Tools => Ask::Tool { name, arguments: None },
+            ListShape::Prompts => Ask::Prompt { name },
+            ListShape::Resources | ListShape::Templates => Ask::Resource { uri: name },
+        };
+        self.route.policies().lists(&self.principal, ask)
+    }
+}
+
+/// Whether a message has any chance of holding a list: one of the member names, or an escape that could spell one. Streams
+/// carry lists for requests that we did not see, when they are resumed.
+fn may_hold_a_list(message: &[u8]) -> bool {
+    const MARKS: [&[u8]; 5] = [b"\"tools\"", b"\"prompts\"", b"\"resources\"", b"\"resourceTemplates\"", b"\\u"];
+    MARKS.iter().any(|mark| memchr::memmem::find(message, mark).is_some())
+}

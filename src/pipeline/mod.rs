@@ -1,0 +1,152 @@
+//! The order in which every request is checked. It is the product, so it stands in one place: [`Pipeline::pass`] has one
+//! line a stage, and each line needs the value that the line before yielded.
+//!
+//! Two subtleties. The body is read only after token and quota were checked, or strangers could make us buffer; the limits
+//! stage arms the limits under which that happens. And the quota is charged twice, once per user before the read and once
+//! per action after it, because only the body says what the action is.
+
+mod body;
+mod denial;
+mod exchange;
+mod gates;
+mod lens;
+mod permit;
+mod read;
+mod reply;
+mod respond;
+mod route;
+mod screen;
+mod stream;
+mod trail;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::audit::{Sink, Summary};
+use crate::auth::Verifier;
+use crate::clock::Clock;
+use crate::limits::{self, cors};
+use crate::listener::{Peer, Serve};
+use crate::mcp;
+use crate::quota::Quotas;
+use crate::routes::{self, Door};
+use crate::session::SessionSeal;
+use crate::stage::Stage;
+use crate::telemetry::metrics::Metrics;
+pub use body::ReplyBody;
+use denial::Denial;
+use gates::Envelope;
+pub use route::{Route, RouteParts};
+pub use stream::Pace;
+use trail::Trail;
+
+/// Everything that the stages decide by. One value serves all connections; nothing in it is locked on the way of a request.
+pub struct Pipeline {
+    /// The protected endpoints.
+    pub routes: Vec<Arc<Route>>,
+    /// What bounds a request.
+    pub limits: limits::Settings,
+    /// Who may call.
+    pub verifier: Verifier,
+    /// How often.
+    pub quotas: Quotas,
+    /// The key of legacy sessions.
+    pub sessions: SessionSeal,
+    /// Where the trail is kept.
+    pub audit: Sink,
+    /// What of a call's arguments the trail keeps.
+    pub summary: Summary,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// How much of a message is looked at.
+    pub messages: mcp::Limits,
+    /// How streams are kept alive and ended.
+    pub pace: Pace,
+}
+
+impl Pipeline {
+    /// The order. Every `?` is a door that closed: what comes after it has not happened.
+    async fn pass(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        envelope: &mut Envelope,
+        trail: &mut Trail,
+    ) -> Result<Response<ReplyBody>, Denial> {
+        let armed = limits::arm(head, &self.limits)?;
+        trail.passed(Stage::Limits);
+        envelope.origin = armed.origin().cloned();
+        if let (Some(origin), true) = (armed.origin(), cors::is_preflight(head)) {
+            return Ok(gates::preflight(head, origin));
+        }
+        let route = match routes::door(&self.routes, head.uri.path()).ok_or_else(gates::no_such_path)? {
+            Door::Mcp(route) => route,
+            Door::Metadata(route) => return gates::metadata(head, route),
+            Door::Health => return gates::health(head),
+        };
+        trail.route(route);
+        let principal = gates::authenticate(&self.verifier, head, route).await?;
+        trail.principal(&principal);
+        trail.passed(Stage::Auth);
+        let mut admission = gates::admit(&self.quotas, &principal, envelope)?;
+        trail.passed(Stage::Quota);
+        let errand = read::errand(head, body, &armed, &admission, &self.messages).await?;
+        trail.passed(Stage::Read);
+        trail.errand(&errand, &self.summary);
+        gates::charge(&mut admission, &errand, envelope)?;
+        let permit = permit::permit(route, &principal, &errand)?;
+        trail.allowed_by(permit.rule().as_str());
+        trail.passed(Stage::Policy);
+        let now = self.clock.now();
+        let cleared = screen::clear(&permit, errand, head, &principal, route, (&self.sessions, now))?;
+        trail.passed(Stage::Screen);
+        trail.keep(gates::place(admission, &cleared)?);
+        let lens = lens::Lens::new(route, &principal, &cleared, now);
+        let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
+        trail.passed(Stage::Upstream);
+        Ok(answer)
+    }
+
+    /// One request from its head to an answer that carries its trail.
+    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
+        let (head, body) = request.into_parts();
+        let begun = match self.audit.reserve() {
+            Ok(slot) => Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics)).ok(),
+            Err(_) => None,
+        };
+        // No line, no service (fail closed): an act that cannot be recorded must not happen.
+        let Some(mut trail) = begun else {
+            self.metrics.unrecorded();
+            return gates::unrecorded(peer.encrypted);
+        };
+        let mut envelope = Envelope::default();
+        let mut answer = match self.pass(&head, body, &mut envelope, &mut trail).await {
+            Ok(answer) => answer,
+            Err(denial) => {
+                trail.refused(&denial);
+                respond::refuse(denial.answer, trail.request_id())
+            }
+        };
+        envelope.seal(answer.headers_mut(), trail.request_id(), peer.encrypted);
+        trail.answered(answer.status());
+        answer.body_mut().carry(trail);
+        answer
+    }
+}
+
+/// A handle on the pipeline, as the listener wants it.
+#[derive(Clone)]
+pub struct Gatehouse(pub Arc<Pipeline>);
+
+impl Serve for Gatehouse {
+    type Body = ReplyBody;
+
+    async fn serve(self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
+        self.0.handle(request, peer).await
+    }
+}

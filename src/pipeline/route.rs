@@ -1,0 +1,98 @@
+//! One protected MCP endpoint: its path, its identity as an OAuth resource, its policy and its upstream.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::auth::{ResourceId, ResourceMetadata};
+use crate::mcp::{Catalogue, ListLimits};
+use crate::policy::Policies;
+use crate::telemetry::metrics::RouteLabel;
+use crate::upstream::Upstream;
+
+/// What a route is made of.
+pub struct RouteParts {
+    /// Its name in logs, metrics and audit lines.
+    pub name: String,
+    /// Its path, such as `/mcp`.
+    pub path: String,
+    /// Its identity as an OAuth resource (RFC 8707).
+    pub resource: ResourceId,
+    /// Its protected resource metadata (RFC 9728).
+    pub metadata: ResourceMetadata,
+    /// The scopes that a challenge without a closer reason names.
+    pub scopes: Vec<String>,
+    /// What its principals may use.
+    pub policies: Policies,
+    /// The server behind it.
+    pub upstream: Upstream,
+    /// How much of an answer may be inspected.
+    pub answers: ListLimits,
+    /// Its pre-resolved metric label.
+    pub label: RouteLabel,
+}
+
+/// One protected MCP endpoint.
+pub struct Route {
+    parts: RouteParts,
+    metadata: Bytes,
+    catalogue: Catalogue,
+}
+
+impl Route {
+    /// Prepares what every request of the route shares.
+    pub fn new(parts: RouteParts) -> Arc<Self> {
+        let metadata = serde_json::to_vec(&parts.metadata).unwrap_or_default().into();
+        Arc::new(Self { parts, metadata, catalogue: Catalogue::default() })
+    }
+
+    /// Its name in logs, metrics and audit lines.
+    pub fn name(&self) -> &str {
+        &self.parts.name
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &str {
+        &self.parts.path
+    }
+
+    /// Its identity as an OAuth resource.
+    pub const fn resource(&self) -> &ResourceId {
+        &self.parts.resource
+    }
+
+    /// Its protected resource metadata, serialised.
+    pub fn metadata(&self) -> Bytes {
+        self.metadata.clone()
+    }
+
+    /// The scopes that a challenge without a closer reason names.
+    pub fn scopes(&self) -> &[String] {
+        &self.parts.scopes
+    }
+
+    /// What its principals may use.
+    pub const fn policies(&self) -> &Policies {
+        &self.parts.policies
+    }
+
+    /// The server behind it.
+    pub const fn upstream(&self) -> &Upstream {
+        &self.parts.upstream
+    }
+
+    /// How much of an answer may be inspected.
+    pub const fn answers(&self) -> &ListLimits {
+        &self.parts.answers
+    }
+
+    /// The `x-mcp-header` declarations that its lists have shown.
+    pub const fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Its metric label.
+    pub const fn label(&self) -> RouteLabel {
+        self.parts.label
+    }
+}

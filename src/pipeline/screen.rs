@@ -1,0 +1,144 @@
+//! Stage 6: the message's own consistency.
+//!
+//! - **Protects** the upstream from requests whose headers say one thing and whose body another, and sessions from users
+//!   who did not open them.
+//! - **Assumes** a [`Permit`]: the thing that the body names may be used.
+//! - **Hands on** a [`Cleared`]: what will be sent, and how the answer must be looked at on its way out.
+//! - **Refuses** mirrored headers that disagree with the body, and session ids that are not genuine for this user and route.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::denial::Denial;
+use super::read::Errand;
+use super::route::Route;
+use crate::auth::Principal;
+use crate::clock::Timestamp;
+use crate::mcp::{Era, Id, Kind, Operation, agreement, errors};
+use crate::policy::Permit;
+use crate::session::SessionSeal;
+use crate::stage::Stage;
+use crate::upstream::headers::SESSION_ID;
+
+/// Our own code for a session that is not, or not this user's.
+const SESSION_NOT_FOUND: i64 = 404;
+
+/// The proof that a request may be sent, and what is sent.
+#[derive(Debug)]
+pub struct Cleared {
+    /// The HTTP method.
+    pub(super) method: Method,
+    /// The headers that travel.
+    pub(super) headers: HeaderMap,
+    /// The bytes of the message, as they came.
+    pub(super) body: Bytes,
+    /// What the answer must be looked at for.
+    pub(super) view: View,
+    /// The id that an error of ours answers to.
+    pub(super) id: Option<Id>,
+    /// The era of the request.
+    pub(super) era: Era,
+    /// Whether the answer is a stream by its nature: it is open until one side ends it.
+    pub(super) long_lived: bool,
+    /// Whether the answer may open a session.
+    pub(super) opens_session: bool,
+}
+
+/// What an answer must be looked at for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum View {
+    /// A list: it is filtered.
+    List,
+    /// The answer to a call: an unknown tool must look like a hidden one.
+    Call(Box<str>),
+    /// Anything else: should a list come by, it is filtered too.
+    Other,
+}
+
+/// Clears a permitted errand for sending.
+///
+/// # Errors
+/// A disagreement between headers and body (400, -32020) or a session that is not genuine (404).
+pub fn clear(
+    _permit: &Permit,
+    errand: Errand,
+    head: &Parts,
+    principal: &Principal,
+    route: &Route,
+    sessions: (&SessionSeal, Timestamp),
+) -> Result<Cleared, Denial> {
+    if let Errand::Send { message, era } = &errand {
+        agreement::agree(&head.headers, message, *era, route.catalogue()).map_err(|disagreement| {
+            let body = errors::disagreement(message.id(), &disagreement);
+            Denial::rpc(Stage::Screen, disagreement.reason(), StatusCode::BAD_REQUEST, body).because(&disagreement)
+        })?;
+    }
+    let mut cleared = outline(errand, head, route);
+    if !cleared.era.is_modern() {
+        session(&mut cleared, &head.headers, principal, route, sessions)?;
+    }
+    Ok(cleared)
+}
+
+fn outline(errand: Errand, head: &Parts, route: &Route) -> Cleared {
+    let headers = route.upstream().outgoing(&head.headers);
+    let method = head.method.clone();
+    match errand {
+        Errand::Listen | Errand::End => Cleared {
+            long_lived: matches!(errand, Errand::Listen),
+            method,
+            headers,
+            body: Bytes::new(),
+            view: View::Other,
+            id: None,
+            era: Era::Legacy(None),
+            opens_session: false,
+        },
+        Errand::Send { message, era } => {
+            let operation = message.operation();
+            let view = match operation {
+                Operation::ListTools
+                | Operation::ListPrompts
+                | Operation::ListResources
+                | Operation::ListTemplates => View::List,
+                Operation::CallTool { name, .. } if message.kind() == Kind::Request => View::Call(name.into()),
+                _ => View::Other,
+            };
+            Cleared {
+                long_lived: matches!(operation, Operation::Listen { .. }),
+                opens_session: matches!(operation, Operation::Initialize),
+                id: message.id().cloned(),
+                method,
+                headers,
+                view,
+                era,
+                body: message.into_bytes(),
+            }
+        }
+    }
+}
+
+/// Replaces the sealed session id by the upstream's own. The modern era has no sessions and its header is dropped.
+fn session(
+    cleared: &mut Cleared,
+    incoming: &HeaderMap,
+    principal: &Principal,
+    route: &Route,
+    (seal, now): (&SessionSeal, Timestamp),
+) -> Result<(), Denial> {
+    let mut ids = incoming.get_all(SESSION_ID).iter();
+    let (Some(sealed), extra) = (ids.next(), ids.next()) else { return Ok(()) };
+    let opened = match extra {
+        None => seal.open(sealed.as_bytes(), principal, route.name(), now).ok(),
+        Some(_) => None,
+    };
+    let genuine = opened.and_then(|id| HeaderValue::from_bytes(&id).ok());
+    let Some(mut genuine) = genuine else {
+        let body = errors::error(cleared.id.as_ref(), SESSION_NOT_FOUND, "Session not found");
+        return Err(Denial::rpc(Stage::Screen, "foreign_session", StatusCode::NOT_FOUND, body));
+    };
+    genuine.set_sensitive(true);
+    cleared.headers.insert(SESSION_ID, genuine);
+    Ok(())
+}

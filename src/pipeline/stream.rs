@@ -1,0 +1,188 @@
+//! An answer that is a stream of server-sent events. It is relayed event by event as it comes; each is looked at, and only
+//! one at a time is held. Silence towards the caller is broken by comments, so that load balancers keep the stream, and a
+//! drain ends it between two events.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use http::header::CONTENT_TYPE;
+use http::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::body::ReplyBody;
+use super::lens::Lens;
+use super::respond::JSON;
+use super::screen::View;
+use crate::mcp::sse::{Event, Reader};
+use crate::upstream::UpstreamError;
+
+/// A comment line: it means nothing to the client and keeps the stream open (MCP transport; HTML section 9.2.7).
+const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// How a stream is kept alive and ended.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// The longest silence before a comment is sent.
+    pub keep_alive: Duration,
+    /// How long the first event of a call's answer may keep its head back, so that an unknown tool can be recognised.
+    pub first_event: Duration,
+    /// Turns true when the gateway drains.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// Relays a stream.
+///
+/// # Errors
+/// [`UpstreamError`] when the stream fails before its first event; later failures travel in the body.
+pub async fn relay(body: Incoming, lens: Lens, pace: Pace) -> Result<Response<ReplyBody>, UpstreamError> {
+    let mut relay = Relay::new(body, lens, pace);
+    if matches!(relay.lens.view(), View::Call(_))
+        && let Some(unknown) = relay.unknown_tool().await?
+    {
+        let mut response = Response::new(ReplyBody::full(unknown));
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
+        return Ok(response);
+    }
+    let pieces = unfold(relay, |mut relay| async move { relay.next().await.map(|piece| (piece, relay)) });
+    Ok(Response::new(ReplyBody::pieces(Box::pin(pieces))))
+}
+
+/// What comes next on the way from the upstream.
+enum Step {
+    Data(Bytes),
+    End,
+    KeepAlive,
+}
+
+struct Relay {
+    body: Incoming,
+    reader: Reader,
+    lens: Lens,
+    pace: Pace,
+    idle: Duration,
+    heard: Instant,
+    spoke: Instant,
+    ready: VecDeque<Bytes>,
+    ended: bool,
+}
+
+impl Relay {
+    fn new(body: Incoming, lens: Lens, pace: Pace) -> Self {
+        let now = Instant::now();
+        Self {
+            body,
+            reader: Reader::new(lens.route().answers().event_bytes),
+            idle: lens.route().upstream().idle_timeout(),
+            lens,
+            pace,
+            heard: now,
+            spoke: now,
+            ready: VecDeque::new(),
+            ended: false,
+        }
+    }
+
+    /// Waits a moment for the first event of a call's answer: the words for an unknown tool come at once.
+    async fn unknown_tool(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let until = Instant::now() + self.pace.first_event;
+        while let Ok(step) = timeout_at(until, self.step()).await {
+            match step? {
+                Step::Data(data) => self.reader.push(&data),
+                Step::End => {
+                    self.ended = true;
+                    break;
+                }
+                Step::KeepAlive => break,
+            }
+            while let Some(event) = self.event()? {
+                let changed = self.lens.message(event.data().as_bytes())?;
+                if let Some(changed) = &changed
+                    && self.lens.is_unknown_tool(changed)
+                {
+                    return Ok(Some(changed.clone()));
+                }
+                let told = !event.data().is_empty();
+                self.ready.push_back(sent(event, changed));
+                if told {
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next piece for the caller.
+    async fn next(&mut self) -> Option<Result<Bytes, UpstreamError>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                self.spoke = Instant::now();
+                return Some(Ok(piece));
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.advance().await {
+                self.ended = true;
+                match self.lens.last_words(&error) {
+                    Some(words) => self.ready.push_back(words),
+                    None => return Some(Err(error)),
+                }
+            }
+        }
+    }
+
+    async fn advance(&mut self) -> Result<(), UpstreamError> {
+        match self.step().await? {
+            Step::KeepAlive => self.ready.push_back(KEEP_ALIVE),
+            Step::End => self.ended = true,
+            Step::Data(data) => {
+                self.reader.push(&data);
+                while let Some(event) = self.event()? {
+                    let changed = self.lens.message(event.data().as_bytes())?;
+                    self.ready.push_back(sent(event, changed));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the upstream, for the silence to grow too long on either side, or for the drain.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost when the future is dropped: a frame is taken from the body only as the result.
+    async fn step(&mut self) -> Result<Step, UpstreamError> {
+        if *self.pace.draining.borrow() {
+            return Ok(Step::End);
+        }
+        tokio::select! {
+            frame = self.body.frame() => match frame {
+                None => Ok(Step::End),
+                Some(Err(_)) => Err(UpstreamError::BodyBroken),
+                Some(Ok(frame)) => {
+                    self.heard = Instant::now();
+                    Ok(Step::Data(frame.into_data().unwrap_or_default()))
+                }
+            },
+            () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
+            () = sleep_until(self.heard + self.idle) => Err(UpstreamError::IdleTimeout),
+            _ = self.pace.draining.changed() => Ok(Step::End),
+        }
+    }
+
+    fn event(&mut self) -> Result<Option<Event>, UpstreamError> {
+        self.reader.next_event().map_err(|_| UpstreamError::TooLarge)
+    }
+}
+
+/// An event as it came, or with other data.
+fn sent(event: Event, changed: Option<Bytes>) -> Bytes {
+    match changed {
+        None => event.into_raw(),
+        Some(data) => event.with_data(&data),
+    }
+}
