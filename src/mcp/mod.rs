@@ -1,0 +1,15 @@
+//! MCP and JSON-RPC as a gateway must read them: what a message asks for, of which era of the protocol it is, whether
+//! its headers tell the truth about it, and what an answer shows to whom.
+//!
+//! - **Protects** every decision after it from a message that two readers read differently.
+//! - **Assumes** nothing about bytes, from either side; only that they were read under the byte limits.
+//! - **Hands on** a `Message`, whose bytes are forwarded as they came.
+//! - **Refuses** batches, repeated or imitated member names, more than one document, half-formed envelopes, headers that
+//!   disagree with the body, and lists in which a name could hide.
+
+pub mod fold;
+pub mod json;
+pub mod view;
+
+pub use json::{JsonError, Rules};
+pub use view::{Json, JsonKind, Member};
