@@ -2,8 +2,8 @@
 //! document passes only if every reader must see the same in it: one text, one meaning for every name, no depth or
 //! number that some readers cannot hold. One pass, no recursion; the bytes themselves are never rewritten.
 
-use super::fold::fold_into;
-use super::view::{Json, unescape};
+use super::names::Names;
+use super::view::Json;
 
 /// How strictly a document is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +232,9 @@ impl<'a> Scanner<'a> {
         if let Some(frame) = self.open.pop()
             && frame.is_object
         {
-            self.names.close(frame.names_before)?;
+            self.names
+                .close(frame.names_before)
+                .map_err(|offset| JsonError::EqualNames { offset })?;
         }
         Ok(Next::Done)
     }
@@ -425,84 +427,6 @@ impl<'a> Scanner<'a> {
 
 /// More whole digits than this may pass the largest double, which has 309.
 const SAFE_DIGITS: usize = 300;
-
-/// The names of all open objects, innermost last, kept as text in one buffer.
-#[derive(Default)]
-struct Names {
-    folded: String,
-    spans: Vec<Span>,
-}
-
-#[derive(Clone, Copy)]
-struct Span {
-    start: usize,
-    end: usize,
-    offset: usize,
-}
-
-impl Names {
-    fn len(&self) -> usize {
-        self.spans.len()
-    }
-
-    fn note(&mut self, inner: &str, escaped: bool, offset: usize, fold: bool) {
-        let start = self.folded.len();
-        if !fold {
-            self.folded.push_str(&unescape(inner));
-        } else if escaped || !inner.is_ascii() {
-            fold_into(unescape(inner).chars(), &mut self.folded);
-        } else {
-            self.folded.push_str(inner);
-            if let Some(noted) = self.folded.get_mut(start..) {
-                noted.make_ascii_lowercase();
-            }
-        }
-        self.spans.push(Span {
-            start,
-            end: self.folded.len(),
-            offset,
-        });
-    }
-
-    /// An object ends: its names must all differ. Few names are compared in pairs; many are sorted, so that no body makes
-    /// this quadratic.
-    fn close(&mut self, before: usize) -> Result<(), JsonError> {
-        let text = &self.folded;
-        let name = |span: &Span| text.get(span.start..span.end).unwrap_or_default();
-        let spans = self.spans.get_mut(before..).unwrap_or_default();
-        let begin = spans.first().map_or(text.len(), |span| span.start);
-        let twice = if spans.len() <= FEW {
-            first_pair(spans, name)
-        } else {
-            spans.sort_unstable_by(|a, b| name(a).cmp(name(b)).then(a.offset.cmp(&b.offset)));
-            spans
-                .windows(2)
-                .filter_map(|pair| match pair {
-                    [a, b] if name(a) == name(b) => Some(b.offset),
-                    _ => None,
-                })
-                .min()
-        };
-        if let Some(offset) = twice {
-            return Err(JsonError::EqualNames { offset });
-        }
-        self.spans.truncate(before);
-        self.folded.truncate(begin);
-        Ok(())
-    }
-}
-
-const FEW: usize = 12;
-
-fn first_pair<'t>(spans: &[Span], name: impl Fn(&Span) -> &'t str) -> Option<usize> {
-    spans.iter().enumerate().find_map(|(index, later)| {
-        spans
-            .iter()
-            .take(index)
-            .any(|earlier| name(earlier) == name(later))
-            .then_some(later.offset)
-    })
-}
 
 #[cfg(test)]
 #[path = "json_tests.rs"]

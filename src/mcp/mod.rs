@@ -3,13 +3,18 @@
 //!
 //! - **Protects** every decision after it from a message that two readers read differently.
 //! - **Assumes** nothing about bytes, from either side; only that they were read under the byte limits.
-//! - **Hands on** a `Message`, whose bytes are forwarded as they came.
+//! - **Hands on** a [`Message`], whose bytes are forwarded as they came.
 //! - **Refuses** batches, repeated or imitated member names, more than one document, half-formed envelopes, headers that
 //!   disagree with the body, and lists in which a name could hide.
 
+pub mod decode;
 pub mod fold;
 pub mod json;
+pub mod message;
+mod names;
 pub mod view;
 
+pub use decode::{DecodeError, Fault};
 pub use json::{JsonError, Rules};
+pub use message::{Id, Kind, Limits, Message, Operation, Reference};
 pub use view::{Json, JsonKind, Member};
