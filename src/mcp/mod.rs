@@ -7,14 +7,22 @@
 //! - **Refuses** batches, repeated or imitated member names, more than one document, half-formed envelopes, headers that
 //!   disagree with the body, and lists in which a name could hide.
 
+pub mod agreement;
+pub mod catalogue;
 pub mod decode;
+pub mod era;
 pub mod fold;
 pub mod json;
+pub mod lists;
 pub mod message;
 mod names;
 pub mod view;
 
+pub use agreement::{Agreed, Disagreement, agree};
+pub use catalogue::{CatalogueLimits, Mirror, ToolHeaders};
 pub use decode::{DecodeError, Fault};
+pub use era::{Era, EraError, Revision};
 pub use json::{JsonError, Rules};
+pub use lists::{Answer, Filtered, Item, ListError, ListShape};
 pub use message::{Id, Kind, Limits, Message, Operation, Reference};
 pub use view::{Json, JsonKind, Member};
