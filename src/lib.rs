@@ -13,9 +13,19 @@ pub mod units;
 
 // floor 1: pure decisions, no IO
 pub mod auth;
+pub mod mcp;
+pub mod policy;
+pub mod quota;
+
+// floor 2: what the operator wrote
+pub mod config;
 
 // floor 3: IO
+pub mod devcert;
 pub mod limits;
 pub mod listener;
 pub mod session;
 pub mod upstream;
+
+// floor 4: servers that live in the binary
+pub mod demo;
