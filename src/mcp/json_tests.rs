@@ -294,11 +294,8 @@ proptest! {
         let object = found[place.index(found.len())].clone();
         let twin = if upper { name.to_uppercase() } else { name.clone() };
         let comma = if text.as_bytes()[object.start + 1] == b'}' { "" } else { "," };
-        let twice = format!(
-            "{}\"{name}\":1,\"{twin}\":2{comma}{}",
-            &text[..=object.start],
-            &text[object.start + 1..],
-        );
+        let (before, after) = text.split_at(object.start + 1);
+        let twice = format!("{before}\"{name}\":1,\"{twin}\":2{comma}{after}");
         let error = check(twice.as_bytes(), Rules::REQUEST).unwrap_err();
         prop_assert!(matches!(error, JsonError::EqualNames { .. }), "{error}");
     }

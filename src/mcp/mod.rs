@@ -11,11 +11,13 @@ pub mod agreement;
 pub mod catalogue;
 pub mod decode;
 pub mod era;
+pub mod errors;
 pub mod fold;
 pub mod json;
 pub mod lists;
 pub mod message;
 mod names;
+pub mod sse;
 pub mod view;
 
 pub use agreement::{Agreed, Disagreement, agree};
