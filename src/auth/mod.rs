@@ -18,6 +18,13 @@ pub mod principal;
 pub mod settings;
 mod strict;
 
+// IO, and the keys that it brings
+pub mod keys;
+
+#[cfg(test)]
+#[path = "../../tests/support/signer.rs"]
+mod support;
+
 pub use bearer::Bearer;
 pub use challenge::{Challenge, ResourceId};
 pub use error::AuthError;
