@@ -14,34 +14,49 @@ use super::error::AuthError;
 use super::header::decode;
 use super::strict;
 
-/// The claims of a token. Nothing in here is to be believed before the signature was verified.
+/// The members of a payload before its signature was verified; all that may be asked is who claims to have signed it.
+pub(in crate::auth) struct Payload(Map<String, Value>);
+
+impl Payload {
+    /// Decodes and reads the payload of a token.
+    pub(in crate::auth) fn read(token: &Bearer<'_>) -> Result<Self, AuthError> {
+        let json = decode(token.payload())?;
+        strict::object(&json)
+            .map(Self)
+            .ok_or(AuthError::Malformed("payload"))
+    }
+
+    /// The `iss` claim, by which the key is chosen among those that we know.
+    pub(in crate::auth) fn issuer(&self) -> Result<&str, AuthError> {
+        text(&self.0, "iss", TEXT_MAX_BYTES)?.ok_or(AuthError::MissingClaim("iss"))
+    }
+}
+
+/// The claims of a token, of the types that they must have.
 #[derive(Clone, Debug)]
 pub(in crate::auth) struct Claims {
     pub(in crate::auth) issuer: String,
     pub(in crate::auth) expires_at: Timestamp,
-    pub(in crate::auth) not_before: Option<Timestamp>,
     pub(in crate::auth) issued_at: Option<Timestamp>,
+    not_before: Option<Timestamp>,
     subject: String,
     audience: Vec<String>,
     members: Map<String, Value>,
 }
 
 impl Claims {
-    /// Decodes and reads the payload of a token.
-    pub(in crate::auth) fn read(token: &Bearer<'_>) -> Result<Self, AuthError> {
-        let json = decode(token.payload())?;
-        let members = strict::object(&json).ok_or(AuthError::Malformed("payload"))?;
-        let required = |name| {
-            text(&members, name, TEXT_MAX_BYTES)?
-                .map(str::to_owned)
-                .ok_or(AuthError::MissingClaim(name))
-        };
+    /// Reads the claims of a payload whose signature was verified.
+    pub(in crate::auth) fn read(payload: Payload) -> Result<Self, AuthError> {
+        let issuer = payload.issuer()?.to_owned();
+        let Payload(members) = payload;
         Ok(Self {
-            issuer: required("iss")?,
+            issuer,
             expires_at: date(&members, "exp")?.ok_or(AuthError::MissingClaim("exp"))?,
             not_before: date(&members, "nbf")?,
             issued_at: date(&members, "iat")?,
-            subject: required("sub")?,
+            subject: text(&members, "sub", TEXT_MAX_BYTES)?
+                .ok_or(AuthError::MissingClaim("sub"))?
+                .to_owned(),
             audience: audience(members.get("aud"))?,
             members,
         })
@@ -255,7 +270,7 @@ mod tests {
 
     fn read(json: &str) -> Result<Claims, AuthError> {
         let text = format!("e30.{}.AAAA", URL_SAFE_NO_PAD.encode(json));
-        Claims::read(&Bearer::parse(&text, 1 << 20).unwrap())
+        Claims::read(Payload::read(&Bearer::parse(&text, 1 << 20).unwrap())?)
     }
 
     fn with(more: &str) -> Claims {

@@ -115,7 +115,7 @@ impl KeySet {
             }
         }
         set.named.retain(|kid, _| !shared.contains(kid));
-        if set.len() == 0 {
+        if set.is_empty() {
             return Err(KeyError::NoneUsable(keys.len()));
         }
         Ok(set)

@@ -19,7 +19,11 @@ pub mod settings;
 mod strict;
 
 // IO, and the keys that it brings
+pub mod discovery;
+pub mod jwks;
 pub mod keys;
+pub mod mint;
+pub mod verifier;
 
 #[cfg(test)]
 #[path = "../../tests/support/signer.rs"]
@@ -29,5 +33,7 @@ pub use bearer::Bearer;
 pub use challenge::{Challenge, ResourceId};
 pub use error::AuthError;
 pub use metadata::ResourceMetadata;
+pub use mint::{Grant, Mint};
 pub use principal::{Principal, UserId};
 pub use settings::Settings;
+pub use verifier::Verifier;
