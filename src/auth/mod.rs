@@ -6,6 +6,34 @@
 //! - **Refuses** anything but exactly one bearer token, signed by a key we know for exactly that algorithm, issued by a
 //!   named issuer for this resource, and valid now.
 
+// pure: no IO, no async
+pub mod bearer;
+pub mod challenge;
+mod claims;
+pub mod error;
+pub mod header;
+mod identity;
+pub mod metadata;
 pub mod principal;
+pub mod settings;
+mod strict;
 
+// IO, and the keys that it brings
+pub mod discovery;
+pub mod jwks;
+pub mod keys;
+pub mod mint;
+pub mod verifier;
+
+#[cfg(test)]
+#[path = "../../tests/support/signer.rs"]
+mod support;
+
+pub use bearer::Bearer;
+pub use challenge::{Challenge, ResourceId};
+pub use error::AuthError;
+pub use metadata::ResourceMetadata;
+pub use mint::{Grant, Mint};
 pub use principal::{Principal, UserId};
+pub use settings::Settings;
+pub use verifier::Verifier;
