@@ -14,3 +14,4 @@ pub mod units;
 // floor 1: pure decisions, no IO
 pub mod auth;
 pub mod policy;
+pub mod quota;
