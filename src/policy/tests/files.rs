@@ -1,0 +1,167 @@
+//! Policy files: mistakes, and what the shipped ones do.
+
+use super::*;
+
+#[test]
+fn with_a_policy_file_silence_refuses_and_lists_only_narrow() {
+    let policies = with_file(
+        "@id(\"look\") permit(principal, action == Action::\"call_tool\", resource) when { resource.name like \"get_*\" };",
+        Rules {
+            tools: lists(Some(&["get_task", "create_task"]), &[]),
+            ..Rules::default()
+        },
+    );
+    for (ask, decision) in [
+        (tool("create_task"), "hidden:default-deny"),
+        (tool("get_list"), "hidden:route:enabled-tools"),
+        (tool("get_task"), "permit:look"),
+        (Ask::Prompt { name: "greet" }, "hidden:default-deny"),
+        (Ask::Resource { uri: "file:///a" }, "hidden:default-deny"),
+    ] {
+        assert_eq!(word(&policies, &free(&[]), ask), decision, "{ask:?}");
+    }
+}
+
+#[test]
+fn names_that_look_like_cedar_stay_names() {
+    let odd = "x\") || true || (resource.name == \"\\u{0}*";
+    let policies = configured(Rules {
+        tools: lists(Some(&[odd]), &[]),
+        ..Rules::default()
+    });
+    assert_eq!(
+        word(&policies, &free(&[]), tool("anything")),
+        "hidden:enabled-tools"
+    );
+    let prefix = odd.trim_end_matches('*');
+    assert_eq!(
+        word(&policies, &free(&[]), tool(&format!("{prefix}tail"))),
+        "permit:allow-all"
+    );
+    let quoted = configured(Rules {
+        tools: lists(None, &["a\"b\\c"]),
+        ..Rules::default()
+    });
+    assert_eq!(
+        word(&quoted, &free(&[]), tool("a\"b\\c")),
+        "hidden:disabled-tools"
+    );
+}
+
+#[test]
+fn every_mistake_of_every_file_is_reported_at_once() {
+    let file = |name: &str, text: &str| PolicyFile {
+        name: name.to_owned(),
+        text: text.to_owned(),
+    };
+    let settings = Settings {
+        files: vec![
+            file(
+                "one.cedar",
+                "permit(principal, action, resource) when { principal.x == 1 };",
+            ),
+            file("two.cedar", "\n\npermit(principal action);"),
+            file(
+                "three.cedar",
+                "\n@id(\"plumbing\") permit(principal, action, resource);",
+            ),
+        ],
+        ..Settings::default()
+    };
+    let mistakes = Policies::compile(&settings).err().unwrap();
+    let places: BTreeSet<(&str, usize)> = mistakes
+        .iter()
+        .map(|it| (it.file.as_str(), it.line))
+        .collect();
+    assert_eq!(
+        places,
+        [("one.cedar", 1), ("three.cedar", 2), ("two.cedar", 3)].into()
+    );
+}
+
+#[test]
+fn every_shipped_policy_loads_without_a_warning() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if !name.ends_with(".cedar") {
+            continue;
+        }
+        seen += 1;
+        // The base rules are always there; loading them as a file too would be two rules of one name.
+        let files = if name == "base.cedar" {
+            Vec::new()
+        } else {
+            let text = std::fs::read_to_string(&path).unwrap();
+            vec![PolicyFile {
+                name: name.clone(),
+                text,
+            }]
+        };
+        let settings = Settings {
+            files,
+            ..Settings::default()
+        };
+        let policies =
+            Policies::compile(&settings).unwrap_or_else(|mistakes| panic!("{name}: {mistakes:?}"));
+        assert_eq!(policies.warnings(), [], "{name}");
+    }
+    assert_eq!(seen, 4);
+}
+
+#[test]
+fn the_shipped_examples_do_what_they_say() {
+    let example = |text: &str| {
+        with_file(
+            text,
+            Rules {
+                read_only_tools: owned(&["get_task"]),
+                ..Rules::default()
+            },
+        )
+    };
+    let read_only = example(include_str!("../../../policies/read-only.cedar"));
+    assert_eq!(
+        word(&read_only, &free(&[]), tool("create_task")),
+        "hidden:default-deny"
+    );
+    assert_eq!(
+        word(&read_only, &free(&[]), tool("get_task")),
+        "permit:look"
+    );
+    assert_eq!(
+        word(&read_only, &free(&[]), Ask::Prompt { name: "a" }),
+        "permit:read"
+    );
+    let tiers = example(include_str!("../../../policies/tiers.cedar"));
+    let premium = |scopes: &[&str]| Principal::for_tests("p", "premium", scopes);
+    for (principal, name, decision) in [
+        (free(&["task:write"]), "create_task", "hidden:default-deny"),
+        (premium(&[]), "create_task", "hidden:default-deny"),
+        (
+            premium(&["task:write"]),
+            "delete_task",
+            "hidden:nobody:delete",
+        ),
+        (
+            premium(&["task:write"]),
+            "bulk_update",
+            "hidden:default-deny",
+        ),
+        (
+            premium(&["task:write"]),
+            "create_task",
+            "permit:premium:write",
+        ),
+        (free(&[]), "get_task", "permit:free:look"),
+    ] {
+        assert_eq!(
+            word(&tiers, &principal, tool(name)),
+            decision,
+            "{} {name}",
+            principal.tier()
+        );
+    }
+}
