@@ -1,0 +1,148 @@
+//! What a configuration means: plain data in which nothing is left to check. Only this folder makes it, from a raw twin
+//! whose shape was already found right.
+
+mod auth;
+mod keys;
+mod listen;
+mod quotas;
+mod records;
+mod review;
+mod routes;
+mod urls;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::secret::Secret;
+
+use super::mistake::Origin;
+use super::raw;
+
+pub use auth::{Auth, Claims, Issuer, Key, KeySource};
+pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};
+pub use quotas::{Quotas, Tier, ToolQuota, UserQuota};
+pub use records::{Audit, LogFormat, Logs, Metrics, Sessions};
+pub(in crate::config) use review::Review;
+pub use routes::{
+    ClientIdentity, Endpoint, Policy, PolicyDefault, Route, RouteTools, ToolRules, Upstream,
+};
+
+/// Everything that the gateway was told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How strict the gateway is about its surroundings.
+    pub profile: Profile,
+    /// Where the gateway is reached.
+    pub listen: Listen,
+    /// Which web pages may call.
+    pub cors: Cors,
+    /// Bounds on what comes from outside.
+    pub limits: Limits,
+    /// The MCP servers; at least one, with different names and paths.
+    pub routes: Vec<Route>,
+    /// Whose tokens are accepted.
+    pub auth: Auth,
+    /// How much each user may do.
+    pub quotas: Quotas,
+    /// Rules for the tools of all routes.
+    pub policy: Policy,
+    /// The audit trail.
+    pub audit: Audit,
+    /// The program's own log.
+    pub logs: Logs,
+    /// The listener for metrics and health.
+    pub metrics: Metrics,
+    /// Sealing of session ids.
+    pub sessions: Sessions,
+    /// Key that encrypts what is stored.
+    pub encryption_key: Option<Secret<Vec<u8>>>,
+    /// Folder for what the gateway keeps.
+    pub state_dir: PathBuf,
+    /// Files that hold secrets, by setting.
+    pub secret_files: Vec<(String, PathBuf)>,
+    shown: serde_json::Value,
+    places: BTreeMap<String, Origin>,
+}
+
+impl Config {
+    /// The settings in force, defaults and overrides included, every secret as `[REDACTED]` (R086).
+    pub const fn shown(&self) -> &serde_json::Value {
+        &self.shown
+    }
+
+    /// Where a setting was written.
+    pub fn origin(&self, path: &str) -> Origin {
+        self.places.get(path).cloned().unwrap_or_default()
+    }
+}
+
+/// The settings as a tree without those that stand for nothing.
+fn written_out(raw: &raw::Config) -> serde_json::Value {
+    fn drop_null(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(object) => {
+                object.retain(|_, value| !value.is_null());
+                object.values_mut().for_each(drop_null);
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(drop_null),
+            _ => {}
+        }
+    }
+    let mut shown = serde_json::to_value(raw).unwrap_or_default();
+    drop_null(&mut shown);
+    shown
+}
+
+/// Works out the meaning, noting mistakes and warnings in the review. `None` when it could not be worked out at all.
+pub(in crate::config) fn mean(
+    mut raw: raw::Config,
+    review: &mut Review,
+    keys_required: bool,
+) -> Option<Config> {
+    let profile = Profile::from(raw.profile);
+    let state_dir = review.file(&raw.state_dir.0);
+    let listen = listen::mean(&raw.listen, profile, &state_dir, review);
+    let cors = listen::cors(&raw.cors, review);
+    let routes = routes::mean(&raw, listen.as_ref(), review);
+    let quotas = quotas::mean(&raw.quotas, review);
+    let auth = auth::mean(&raw.auth, listen.as_ref(), &quotas, review);
+    if keys_required && raw.auth.keys.is_empty() && raw.auth.issuers.is_empty() {
+        review.mistake(
+            "auth",
+            "holds neither keys nor issuers, so nobody could call",
+            "set JWT_SECRET, or write auth.keys or auth.issuers",
+        );
+    }
+    let policy = routes::policy(&raw.policy, &quotas, review);
+    let audit = records::audit(&raw.audit, &state_dir, review);
+    let metrics = records::metrics(&raw.metrics, review);
+    let sessions = records::sessions(&raw.sessions, review);
+    let encryption_key = review.key(
+        "encryption_key",
+        raw.encryption_key.as_ref(),
+        raw.encryption_key_file.as_deref(),
+    );
+    review.keys_differ();
+    let (listen, auth, metrics) = (listen?, auth?, metrics?);
+    raw.listen.public_url = Some(listen.public_url.clone());
+    raw.listen.allowed_hosts = listen.allowed_hosts.iter().cloned().collect();
+    Some(Config {
+        shown: written_out(&raw),
+        profile,
+        listen,
+        cors,
+        limits: Limits::from(&raw.limits),
+        routes,
+        auth,
+        quotas,
+        policy,
+        audit,
+        logs: Logs::from(&raw.logs),
+        metrics,
+        sessions,
+        encryption_key,
+        state_dir,
+        secret_files: std::mem::take(&mut review.secret_files),
+        places: review.places.clone(),
+    })
+}

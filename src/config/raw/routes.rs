@@ -1,0 +1,151 @@
+//! `routes`, `upstream` and `policy` as they may be written.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::{HeaderText, Span};
+
+/// One MCP server behind the gateway.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Route {
+    /// Path at which clients reach this server. `/mcp` if there is one route only.
+    pub(in crate::config) path: Option<String>,
+    /// Name in policies, logs and metrics: lowercase letters, digits and dashes. `default` if there is one route only.
+    pub(in crate::config) name: Option<String>,
+    /// The server itself.
+    pub(in crate::config) upstream: Upstream,
+    /// The resource identifier that tokens must name as their audience. By default `public_url` and `path`.
+    pub(in crate::config) resource: Option<String>,
+    /// Scopes that every call needs.
+    #[serde(default)]
+    pub(in crate::config) required_scopes: Vec<String>,
+    /// Scopes that clients are told about.
+    #[serde(default = "scopes_supported")]
+    pub(in crate::config) scopes_supported: Vec<String>,
+    /// Which tools of this server may be used.
+    #[serde(default)]
+    pub(in crate::config) tools: RouteTools,
+    /// Authorization servers that clients are sent to. By default the issuers of `auth`.
+    #[serde(default)]
+    pub(in crate::config) authorization_servers: Vec<String>,
+}
+
+pub(in crate::config) fn scopes_supported() -> Vec<String> {
+    vec!["mcp:read".into(), "mcp:write".into()]
+}
+
+/// How an MCP server is reached.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Upstream {
+    /// `http://127.0.0.1:3000/mcp`, `https://host/mcp`, or `unix:/run/server.sock:/mcp` for a socket and a path.
+    pub(in crate::config) url: String,
+    /// PEM file with the certificate authorities to trust for this server, instead of the system's. Certificates are
+    /// always verified.
+    pub(in crate::config) ca_file: Option<String>,
+    /// PEM file with a client certificate to show to this server.
+    pub(in crate::config) client_cert_file: Option<String>,
+    /// PEM file with the key of the client certificate.
+    pub(in crate::config) client_key_file: Option<String>,
+    /// How long making a connection may take.
+    #[serde(default = "connect_timeout")]
+    #[schemars(extend("x-min" = "100ms", "x-max" = "1m"))]
+    pub(in crate::config) connect_timeout: Span,
+    /// How long the head of an answer may take.
+    #[serde(default = "first_byte_timeout")]
+    #[schemars(extend("x-min" = "1s", "x-max" = "1h"))]
+    pub(in crate::config) first_byte_timeout: Span,
+    /// How long a stream may be silent.
+    #[serde(default = "idle_timeout")]
+    #[schemars(extend("x-min" = "1s", "x-max" = "24h"))]
+    pub(in crate::config) idle_timeout: Span,
+    /// How long an answer that does not stream may take in all.
+    #[serde(default = "total_timeout")]
+    #[schemars(extend("x-min" = "1s", "x-max" = "24h"))]
+    pub(in crate::config) total_timeout: Span,
+    /// Headers to send with every request, such as the server's own API key: `X-Api-Key: "${API_KEY}"`.
+    #[serde(default)]
+    pub(in crate::config) headers: BTreeMap<String, HeaderText>,
+    /// Headers of the client that are passed on, beyond those that MCP needs. Credentials never are.
+    #[serde(default)]
+    pub(in crate::config) forward_headers: Vec<String>,
+}
+
+const fn connect_timeout() -> Span {
+    Span::seconds(5)
+}
+
+const fn first_byte_timeout() -> Span {
+    Span::seconds(60)
+}
+
+const fn idle_timeout() -> Span {
+    Span::seconds(300)
+}
+
+const fn total_timeout() -> Span {
+    Span::seconds(600)
+}
+
+/// Which tools may be used. Names may hold `*`.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Tools {
+    /// Only these tools. Left out, all are enabled.
+    pub(in crate::config) enabled: Option<Vec<String>>,
+    /// Never these tools, even if enabled elsewhere.
+    pub(in crate::config) disabled: Vec<String>,
+}
+
+/// Which tools of one server may be used. Names may hold `*`.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct RouteTools {
+    /// Only these tools. Left out, all are enabled.
+    pub(in crate::config) enabled: Option<Vec<String>>,
+    /// Never these tools, even if enabled elsewhere.
+    pub(in crate::config) disabled: Vec<String>,
+    /// Only tools that are in `read_only_tools`.
+    pub(in crate::config) read_only: bool,
+    /// Tools that change nothing. The operator says so; what the server claims about itself does not count.
+    pub(in crate::config) read_only_tools: Vec<String>,
+    /// Scopes that a tool needs: `delete_task: ["mcp:write"]`.
+    pub(in crate::config) scopes: BTreeMap<String, Vec<String>>,
+}
+
+/// Which tools may be used, on every route.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Policy {
+    /// Cedar policy files; `*` in the file name stands for any characters.
+    pub(in crate::config) files: Vec<String>,
+    /// Tools for everybody.
+    pub(in crate::config) tools: Tools,
+    /// Tools by tier.
+    pub(in crate::config) tiers: BTreeMap<String, TierPolicy>,
+    /// Only tools that a route lists in `tools.read_only_tools`.
+    pub(in crate::config) read_only: bool,
+    /// `deny-when-configured`: once any rule is written, what no rule permits is refused. `deny`: also without rules.
+    pub(in crate::config) default: PolicyDefault,
+}
+
+/// Rules of one tier.
+#[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct TierPolicy {
+    /// Tools for this tier.
+    pub(in crate::config) tools: Tools,
+}
+
+/// What happens to a call that no rule speaks of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub(in crate::config) enum PolicyDefault {
+    #[default]
+    DenyWhenConfigured,
+    Deny,
+}
