@@ -13,3 +13,6 @@ pub mod units;
 
 // floor 1: pure decisions, no IO
 pub mod auth;
+
+// floor 3: input and output
+pub mod devcert;
