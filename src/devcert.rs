@@ -31,7 +31,6 @@ use crate::random;
 /// The names that are always in the server certificate.
 pub const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-const DAY: Duration = Duration::from_secs(86_400);
 /// Long enough that nobody meets it by surprise, short enough that a forgotten trust entry dies.
 const AUTHORITY_LIFE: Duration = Duration::from_secs(365 * 86_400);
 const SERVER_LIFE: Duration = Duration::from_secs(60 * 86_400);
@@ -331,6 +330,8 @@ mod tests {
     use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
     use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
 
     fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();

@@ -16,3 +16,6 @@ pub mod auth;
 
 // floor 3: input and output
 pub mod devcert;
+
+// floor 4: an upstream that lives in the binary
+pub mod demo;
