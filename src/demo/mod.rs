@@ -3,9 +3,9 @@
 //! and subscriptions of the legacy revisions, and the stateless requests of 2026-07-28, on one endpoint. It listens on
 //! plain HTTP and believes every caller: it belongs on loopback, behind the gateway, and nowhere else.
 //!
-//! One file a concern: [`http`] moves bytes, [`rpc`] reads messages and spells faults, [`legacy`] and [`modern`] are the
-//! two eras' rules, [`offer`] is what both serve ([`tools`], [`prompts`], [`resources`], the [`notes`] below them),
-//! [`sessions`], [`stream`] and [`running`] hold what outlives one answer.
+//! One file a concern: `http` moves bytes, `rpc` reads messages and spells faults, `legacy` and `modern` are the two
+//! eras' rules, `offer` is what both serve (`tools` and their `catalogue`, `prompts`, `resources`, the `notes` below
+//! them); `sessions`, `stream` and `running` hold what outlives one answer.
 
 mod catalogue;
 mod http;
