@@ -10,6 +10,7 @@
     clippy::string_slice
 )]
 
+mod floors;
 mod harness;
 mod harness_proof;
 mod sample_server;
