@@ -13,4 +13,5 @@
 mod floors;
 mod harness;
 mod harness_proof;
+mod requirements;
 mod sample_server;
