@@ -1,1 +1,17 @@
-//! tests
+//! The integration tests: one binary, so that it is linked once and its modules share one harness. `harness` holds the
+//! fakes and readers; every other module proves promises.
+
+// Everything here is test code, also the functions that no attribute marks as such.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
+
+mod floors;
+mod harness;
+mod harness_proof;
+mod requirements;
+mod sample_server;

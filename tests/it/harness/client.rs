@@ -1,0 +1,151 @@
+//! An HTTP client that trusts what a test says: one authority, one HTTP version.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::HeaderMap;
+use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client as Pool, Error};
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::Value;
+
+use super::sse::EventStream;
+use super::wait;
+
+/// A TLS client that trusts one authority and nobody else.
+pub(crate) fn tls_config(ca_file: &Path) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(ca_file).unwrap())
+        .unwrap();
+    tls_config_of(roots)
+}
+
+fn tls_config_of(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// Which HTTP a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Http {
+    One,
+    Two,
+}
+
+/// The client. Clones share connections.
+#[derive(Clone)]
+pub(crate) struct Client(Pool<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl Client {
+    /// Speaks plain HTTP/1.1, and trusts no TLS server.
+    pub(crate) fn plain() -> Self {
+        Self::with(tls_config_of(RootCertStore::empty()), Http::One)
+    }
+
+    /// Trusts the servers that the authority in `ca_file` vouches for.
+    pub(crate) fn trusting(ca_file: &Path, http: Http) -> Self {
+        Self::with(tls_config(ca_file), http)
+    }
+
+    fn with(tls: ClientConfig, http: Http) -> Self {
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http();
+        let mut pool = Pool::builder(TokioExecutor::new());
+        match http {
+            Http::One => Self(pool.build(connector.enable_http1().build())),
+            Http::Two => Self(
+                pool.http2_only(true)
+                    .build(connector.enable_http2().build()),
+            ),
+        }
+    }
+
+    /// Sends a request, and hands on the failure to do so.
+    pub(crate) async fn attempt(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Error> {
+        wait::soon("the head of an answer", self.0.request(request)).await
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
+        Reply::read(self.attempt(request).await.unwrap()).await
+    }
+
+    /// Sends a request whose answer has to be an event stream.
+    pub(crate) async fn open(&self, request: Request<Full<Bytes>>) -> EventStream {
+        EventStream::of(self.attempt(request).await.unwrap())
+    }
+
+    /// A GET without anything.
+    pub(crate) async fn get(&self, url: &str) -> Reply {
+        let request = Request::builder().uri(url).method(Method::GET);
+        self.send(request.body(Full::default()).unwrap()).await
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    async fn read(response: Response<Incoming>) -> Self {
+        let (head, body) = response.into_parts();
+        let body = wait::soon("the rest of an answer", body.collect()).await;
+        Self {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
+            body: body.expect("a whole body").to_bytes(),
+        }
+    }
+
+    /// A header that has to be plain text and may be absent.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    /// The body, which has to be JSON.
+    pub(crate) fn json(&self) -> Value {
+        let read = serde_json::from_slice(&self.body);
+        read.unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// The code of the JSON-RPC error, where it is one.
+    pub(crate) fn error_code(&self) -> Option<i64> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        body.pointer("/error/code")?.as_i64()
+    }
+
+    /// The JSON-RPC result, which it has to be.
+    pub(crate) fn result(&self) -> Value {
+        let mut body = self.json();
+        let result = body.get_mut("result").map(Value::take);
+        result.unwrap_or_else(|| panic!("no result in {body}"))
+    }
+}

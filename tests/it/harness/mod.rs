@@ -1,0 +1,12 @@
+//! What integration tests are made of: an upstream that follows a script and remembers what it saw, clients that speak
+//! HTTP, MCP or raw bytes, and readers of what the gateway leaves behind. Nothing here sleeps for a guess: everything
+//! waits for a condition, and gives up with words after [`wait::PATIENCE`].
+
+pub(crate) mod audit;
+pub(crate) mod client;
+pub(crate) mod mcp;
+pub(crate) mod raw;
+pub(crate) mod sse;
+pub(crate) mod tokens;
+pub(crate) mod upstream;
+pub(crate) mod wait;
