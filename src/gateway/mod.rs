@@ -1,0 +1,235 @@
+//! The composition root: makes running parts out of a configuration, binds the sockets, and takes everything down again
+//! in order. Whatever is wrong is found before the first connection is accepted.
+
+mod translate;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use crate::audit::{self, ChainKey, Sink};
+use crate::auth::Verifier;
+use crate::auth::verifier::SetupError;
+use crate::clock::Clock;
+use crate::config::{Certificate, Config, TlsVersion, Transport};
+use crate::devcert::{self, DevCertError};
+use crate::keyfile::{self, KeyFileError};
+use crate::listener::tls::{MinVersion, TlsError, acceptor};
+use crate::listener::{Listener, Watch};
+use crate::pipeline::{Gatehouse, Pace, Pipeline};
+use crate::policy::PolicyMistake;
+use crate::quota::Quotas;
+use crate::secret::Secret;
+use crate::session::{SessionError, SessionSeal};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::ops::{self, Readiness};
+use crate::upstream::connect::ConnectError;
+
+/// The key of the audit chain, where the configuration names none.
+const AUDIT_KEY: &str = "audit.key";
+/// How often a stream that has nothing to say sends a comment.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long the head of a call's answer may be held back for its first event.
+const FIRST_EVENT: Duration = Duration::from_millis(50);
+/// How often figures that nobody pushes are read.
+const OBSERVE: Duration = Duration::from_secs(5);
+
+/// Why the gateway does not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum StartError {
+    #[error("cannot listen on {address}; is another process using it?")]
+    Bind { address: SocketAddr, #[source] source: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    DevCert(#[from] DevCertError),
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    #[error("the audit trail cannot be opened, and without it nothing is served")]
+    Audit(#[source] audit::AuditError),
+    #[error("the key of the audit chain is too short: {0}")]
+    AuditKey(String),
+    #[error("token checks cannot be set up")]
+    Auth(#[source] SetupError),
+    #[error("session ids cannot be sealed")]
+    Sessions(#[source] SessionError),
+    #[error("upstream of route {route}")]
+    Upstream { route: String, #[source] source: ConnectError },
+    #[error("resource identity `{0}` is no URL")]
+    Resource(String),
+    #[error("cannot read policy file {path}")]
+    PolicyFile { path: PathBuf, #[source] source: std::io::Error },
+    #[error("{}", .0.iter().map(|m| format!("{}:{}: {}", m.file, m.line, m.message)).collect::<Vec<_>>().join("\n"))]
+    Policy(Vec<PolicyMistake>),
+    #[error(transparent)]
+    NoRandomness(#[from] crate::random::NoRandomness),
+}
+
+/// A gateway that serves.
+pub struct Gateway {
+    /// Where the gateway itself answers.
+    pub address: SocketAddr,
+    /// Where the operator's listener answers.
+    pub ops_address: SocketAddr,
+    /// The development authority to trust, where the certificate was made by us.
+    pub ca_file: Option<PathBuf>,
+    stop: watch::Sender<bool>,
+    listener: JoinHandle<bool>,
+    background: Vec<JoinHandle<()>>,
+    audit: Sink,
+    readiness: Readiness,
+}
+
+impl Gateway {
+    /// Starts everything that the configuration describes.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new());
+        let (tls, ca_file) = transport(config)?;
+        let verifier = Verifier::new(&translate::auth(config), clock.clone()).map_err(StartError::Auth)?;
+        let routes = translate::routes(config, &verifier, &metrics)?;
+        let quotas = Quotas::new(&translate::quotas(config), &clock);
+        let (audit, summary) = trail(config, clock.clone())?;
+        let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age).map_err(StartError::Sessions)?;
+        let socket = bind(config.listen.address).await?;
+        let ops_socket = bind(config.metrics.address).await?;
+        let (address, ops_address) = (local(&socket, config.listen.address), local(&ops_socket, config.metrics.address));
+
+        for (issuer, error) in verifier.load_keys().await {
+            warn!(issuer, %error, "keys of the issuer cannot be loaded yet; its tokens are refused until they can");
+        }
+        let (stop, stopping) = watch::channel(false);
+        let pipeline = Arc::new(Pipeline {
+            routes,
+            limits: translate::limits(config, address),
+            verifier,
+            quotas,
+            sessions,
+            audit: audit.clone(),
+            summary,
+            metrics: Arc::clone(&metrics),
+            clock,
+            messages: translate::messages(config),
+            pace: Pace { keep_alive: KEEP_ALIVE, first_event: FIRST_EVENT, draining: stopping.clone() },
+        });
+        let readiness = Readiness::default();
+        let background = background(&pipeline, &metrics, &readiness, ops_socket, &stopping);
+        let listener = Listener {
+            socket,
+            tls,
+            settings: translate::listener(config),
+            service: Gatehouse(pipeline),
+            watch: metrics as Arc<dyn Watch>,
+        };
+        let listener = tokio::spawn(listener.run(until(stopping)));
+        info!(%address, ops = %ops_address, routes = config.routes.len(), "serving");
+        Ok(Self { address, ops_address, ca_file, stop, listener, background, audit, readiness })
+    }
+
+    /// Takes the gateway down: readiness first, then no new connections, requests in flight to their end, streams ended
+    /// between two events, the audit trail closed last. Says whether everything ended by itself before the deadline.
+    pub async fn drain(self) -> bool {
+        self.readiness.set("serving", false);
+        let _ = self.stop.send(true);
+        let in_time = self.listener.await.unwrap_or(false);
+        for task in self.background {
+            task.abort();
+        }
+        let recorded = self.audit.close().await;
+        info!(in_time, recorded, "stopped");
+        in_time && recorded
+    }
+}
+
+fn transport(config: &Config) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), StartError> {
+    let Transport::Tls(tls) = &config.listen.transport else { return Ok((None, None)) };
+    let min = match tls.min_version {
+        TlsVersion::V12 => MinVersion::Tls12,
+        TlsVersion::V13 => MinVersion::Tls13,
+    };
+    match &tls.certificate {
+        Certificate::Files { cert, key } => Ok((Some(acceptor(cert, key, min)?), None)),
+        Certificate::Development { dir } => {
+            let made = devcert::ensure(dir, &[])?;
+            Ok((Some(acceptor(&made.cert_file, &made.key_file, min)?), Some(made.ca_file)))
+        }
+    }
+}
+
+fn trail(config: &Config, clock: Clock) -> Result<(Sink, audit::Summary), StartError> {
+    let secret = match &config.audit.chain_key {
+        Some(key) => key.clone(),
+        None => Secret::new(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose().clone().into_bytes()),
+    };
+    let key = ChainKey::new(secret).map_err(|error| StartError::AuditKey(error.to_string()))?;
+    let summary = audit::Summary::new(audit::Content::Shapes, key.details_key());
+    let settings = audit::Settings {
+        directory: config.audit.dir.clone(),
+        retention: config.audit.retention,
+        ..audit::Settings::default()
+    };
+    let sink = if config.audit.enabled {
+        Sink::open(&settings, key, clock).map_err(StartError::Audit)?
+    } else {
+        warn!("the audit trail is switched off; nothing that happens can be proved afterwards");
+        Sink::discard(clock)
+    };
+    Ok((sink, summary))
+}
+
+fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
+    Ok(match &config.sessions.key {
+        Some(key) => key.clone(),
+        None => Secret::new(crate::random::bytes::<32>()?.to_vec()),
+    })
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })
+}
+
+fn local(socket: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    socket.local_addr().unwrap_or(asked)
+}
+
+async fn until(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// What runs beside the requests: the operator's listener, fresh keys, and the figures that nobody pushes.
+fn background(
+    pipeline: &Arc<Pipeline>,
+    metrics: &Arc<Metrics>,
+    readiness: &Readiness,
+    ops_socket: TcpListener,
+    stopping: &watch::Receiver<bool>,
+) -> Vec<JoinHandle<()>> {
+    readiness.set("serving", true);
+    let ops = ops::serve(ops_socket, Arc::clone(metrics), readiness.clone(), until(stopping.clone()));
+    let keys = Arc::clone(pipeline);
+    let fresh = async move {
+        keys.verifier
+            .keep_keys_fresh(|issuer, error| warn!(issuer, %error, "keys of the issuer cannot be refreshed"))
+            .await;
+    };
+    let (watched, metrics, readiness) = (Arc::clone(pipeline), Arc::clone(metrics), readiness.clone());
+    let observe = async move {
+        loop {
+            readiness.set("audit", watched.audit.ready().is_ok());
+            metrics.observe_keys(watched.verifier.key_sources().map(|keys| (keys.name(), keys.keys_loaded(), keys.refresh_errors())));
+            watched.quotas.sweep();
+            tokio::time::sleep(OBSERVE).await;
+        }
+    };
+    vec![tokio::spawn(ops), tokio::spawn(fresh), tokio::spawn(observe)]
+}

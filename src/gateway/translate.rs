@@ -1,0 +1,252 @@
+//! From what the operator wrote to what each part is set up with. Plain mapping: every rule about a setting was applied when
+//! the configuration was read.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use http::Uri;
+
+use super::StartError;
+use crate::auth::header::{Algorithm, TypeRule};
+use crate::auth::settings::{ClaimMapping, IssuerSettings, KeySource, OwnKey, OwnSettings};
+use crate::auth::{self, ResourceId, ResourceMetadata, Verifier};
+use crate::config::{self, Config, Endpoint};
+use crate::limits::origin::{AllowedHosts, AllowedOrigins};
+use crate::pipeline::{Answers, Route, RouteParts};
+use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
+use crate::quota::{self, ToolLimit, UserLimit};
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+use crate::units::ByteSize;
+use crate::upstream::{self, Target, Upstream};
+use crate::{limits, listener, mcp};
+
+pub(super) fn auth(config: &Config) -> auth::Settings {
+    auth::Settings {
+        own: own(config),
+        issuers: config.auth.issuers.iter().map(issuer).collect(),
+        leeway: config.auth.leeway,
+        ..auth::Settings::default()
+    }
+}
+
+/// Our own tokens, for whoever checks and whoever makes them.
+pub(crate) fn own(config: &Config) -> Option<OwnSettings> {
+    if config.auth.keys.is_empty() {
+        return None;
+    }
+    let keys = config.auth.keys.iter().map(|key| OwnKey { kid: key.kid.clone(), secret: hex(&key.secret) });
+    Some(OwnSettings {
+        issuer: config.auth.issuer.clone(),
+        keys: keys.collect(),
+        lifetime: config.auth.token_lifetime,
+        default_tier: config.quotas.default_tier.clone(),
+        team_required: true,
+    })
+}
+
+fn hex(secret: &Secret<Vec<u8>>) -> Secret<String> {
+    Secret::new(crate::random::to_hex(secret.expose()))
+}
+
+fn issuer(issuer: &config::Issuer) -> IssuerSettings {
+    IssuerSettings {
+        name: issuer.name.clone(),
+        issuer: issuer.issuer.clone(),
+        audiences: issuer.audiences.clone(),
+        jwks: match &issuer.keys {
+            config::KeySource::File(path) => KeySource::File(path.clone()),
+            config::KeySource::Url(url) => KeySource::Url(url.to_string()),
+            config::KeySource::Discover => KeySource::Discover,
+        },
+        algorithms: issuer.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect(),
+        typ: match issuer.typ.as_deref() {
+            None => TypeRule::Any,
+            Some(typ) if typ.eq_ignore_ascii_case("jwt") => TypeRule::Jwt,
+            Some(_) => TypeRule::AccessToken,
+        },
+        claims: claims(issuer),
+        ca_file: issuer.ca_file.clone(),
+        ..IssuerSettings::default()
+    }
+}
+
+fn claims(issuer: &config::Issuer) -> ClaimMapping {
+    let given = &issuer.claims;
+    let standard = ClaimMapping::default();
+    ClaimMapping {
+        tier_claim: given.tier.clone(),
+        tiers: issuer.tier_map.iter().map(|(value, tier)| (value.clone(), tier.clone())).collect(),
+        default_tier: issuer.default_tier.clone(),
+        team_claim: given.team.clone(),
+        roles_claim: given.roles.clone(),
+        scopes_claim: given.scopes.clone(),
+        ..standard
+    }
+}
+
+pub(super) fn quotas(config: &Config) -> quota::Settings {
+    let quotas = &config.quotas;
+    let per_minute = |count: u32| NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN);
+    quota::Settings {
+        tiers: quotas
+            .tiers
+            .iter()
+            .map(|(name, tier)| {
+                let limit = UserLimit {
+                    burst: NonZeroU32::new(tier.burst),
+                    concurrency: Some(tier.concurrency),
+                    ..UserLimit::per_minute(per_minute(tier.per_minute))
+                };
+                (name.clone(), limit)
+            })
+            .collect(),
+        users: quotas
+            .users
+            .iter()
+            .map(|(id, user)| (id.clone(), UserLimit::per_minute(per_minute(user.per_minute))))
+            .collect(),
+        tools: quotas
+            .tools
+            .iter()
+            .map(|(name, tool)| {
+                let limit = ToolLimit {
+                    weight: per_minute(tool.weight),
+                    per_minute: tool.per_minute.and_then(NonZeroU32::new),
+                };
+                (name.clone(), limit)
+            })
+            .collect(),
+        upgrade_url: quotas.upgrade_url.clone(),
+        streams: quotas.streams,
+        max_keys: quotas.max_keys,
+        ..quota::Settings::default()
+    }
+}
+
+pub(super) fn limits(config: &Config, _bound: SocketAddr) -> limits::Settings {
+    limits::Settings {
+        header_count: config.limits.header_count,
+        header_bytes: config.limits.header_bytes,
+        uri_bytes: config.limits.uri_bytes,
+        body_bytes: config.limits.body_bytes,
+        body_timeout: config.limits.body_timeout,
+        hosts: AllowedHosts::new(config.listen.allowed_hosts.iter().cloned()),
+        origins: AllowedOrigins::new(&config.cors.allowed_origins),
+    }
+}
+
+pub(super) fn messages(config: &Config) -> mcp::Limits {
+    let mut limits = mcp::Limits::REQUEST;
+    limits.json.depth = config.limits.json_depth;
+    limits
+}
+
+pub(super) fn listener(config: &Config) -> listener::Settings {
+    let standard = listener::Settings::default();
+    let limits = &config.limits;
+    listener::Settings {
+        connections: limits.connections,
+        handshake_timeout: match &config.listen.transport {
+            config::Transport::Tls(tls) => tls.handshake_timeout,
+            config::Transport::Plain | config::Transport::BehindTlsProxy => standard.handshake_timeout,
+        },
+        head_timeout: limits.head_timeout,
+        // The parser's own bounds lie a little above ours, so that a request just over them still gets our answer.
+        head_bytes: ByteSize::bytes(2 * (limits.header_bytes.as_u64() + limits.uri_bytes.as_u64())),
+        header_count: limits.header_count.saturating_mul(2),
+        concurrent_streams: limits.concurrent_streams,
+        drain_timeout: config.listen.drain_timeout,
+    }
+}
+
+pub(super) fn routes(
+    config: &Config,
+    verifier: &Verifier,
+    metrics: &Metrics,
+) -> Result<Vec<Arc<Route>>, StartError> {
+    config.routes.iter().map(|route| one_route(config, route, verifier, metrics)).collect()
+}
+
+fn one_route(
+    config: &Config,
+    route: &config::Route,
+    verifier: &Verifier,
+    metrics: &Metrics,
+) -> Result<Arc<Route>, StartError> {
+    let resource = ResourceId::parse(&route.resource).map_err(|_| StartError::Resource(route.resource.clone()))?;
+    let servers = match route.authorization_servers.as_slice() {
+        [] => verifier.authorization_servers().map(ToOwned::to_owned).collect(),
+        named => named.to_vec(),
+    };
+    let metadata =
+        ResourceMetadata::new(&resource, servers, route.scopes_supported.iter().cloned()).named(&route.name);
+    let settings = upstream(&route.upstream);
+    let upstream =
+        Upstream::new(settings).map_err(|source| StartError::Upstream { route: route.name.clone(), source })?;
+    let scopes = if route.required_scopes.is_empty() { &route.scopes_supported } else { &route.required_scopes };
+    Ok(Route::new(RouteParts {
+        name: route.name.clone(),
+        path: route.path.clone(),
+        resource,
+        metadata,
+        scopes: scopes.clone(),
+        policies: Policies::compile(&policies(config, route)?).map_err(StartError::Policy)?,
+        upstream,
+        answers: Answers {
+            list_bytes: config.limits.list_bytes.as_usize(),
+            event_bytes: config.limits.sse_event_bytes.as_usize(),
+        },
+        label: metrics.route(&route.name),
+    }))
+}
+
+fn upstream(given: &config::Upstream) -> upstream::Settings {
+    let target = match &given.endpoint {
+        Endpoint::Http(url) => Target::Web(url.as_str().parse::<Uri>().unwrap_or_default()),
+        Endpoint::Unix { socket, path } => Target::Unix { socket: socket.clone(), path: path.clone() },
+    };
+    upstream::Settings {
+        ca_file: given.ca_file.clone(),
+        client_identity: given.client_identity.as_ref().map(|pair| (pair.cert.clone(), pair.key.clone())),
+        connect_timeout: given.connect_timeout,
+        first_byte_timeout: given.first_byte_timeout,
+        idle_timeout: given.idle_timeout,
+        total_timeout: given.total_timeout,
+        headers: given.headers.clone(),
+        forward: given.forward_headers.clone(),
+        ..upstream::Settings::new(target)
+    }
+}
+
+/// The policy of one route: the files, the rules for everybody, and the route's own.
+pub(crate) fn policies(config: &Config, route: &config::Route) -> Result<policy::Settings, StartError> {
+    let mut files = Vec::new();
+    for path in &config.policy.files {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| StartError::PolicyFile { path: path.clone(), source })?;
+        files.push(PolicyFile { name: path.display().to_string(), text });
+    }
+    let lists = |rules: &config::ToolRules| ToolLists { enabled: rules.enabled.clone(), disabled: rules.disabled.clone() };
+    Ok(policy::Settings {
+        route: route.name.clone(),
+        files,
+        everywhere: Rules {
+            tools: lists(&config.policy.tools),
+            tiers: config.policy.tiers.iter().map(|(tier, rules)| (tier.clone(), lists(rules))).collect(),
+            read_only: config.policy.read_only,
+            read_only_tools: route.tools.read_only_tools.clone(),
+            ..Rules::default()
+        },
+        here: Rules {
+            tools: lists(&route.tools.rules),
+            scopes: route.tools.scopes.clone(),
+            required_scopes: route.required_scopes.clone(),
+            read_only: route.tools.read_only,
+            read_only_tools: route.tools.read_only_tools.clone(),
+            ..Rules::default()
+        },
+        ..policy::Settings::default()
+    })
+}
