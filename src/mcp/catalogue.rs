@@ -119,6 +119,9 @@ fn mirrors(tool: Json<'_>, limits: CatalogueLimits) -> Vec<Mirror> {
     walked.map(|()| walk.found).unwrap_or_default()
 }
 
+/// Objects inside each other in which marked arguments are looked for.
+const DEPTH: usize = 8;
+
 /// A walk over an input schema along `properties` only, which is where marks may stand.
 struct Walk {
     limits: CatalogueLimits,
@@ -127,9 +130,11 @@ struct Walk {
 }
 
 impl Walk {
-    /// None as soon as a mark is invalid. The document's own depth limit bounds the recursion.
+    /// None as soon as a mark is invalid. Marks below [`DEPTH`] are left to the upstream's own check, which bounds the
+    /// recursion and the time that a hostile schema can take.
     fn schema(&mut self, schema: Json<'_>) -> Option<()> {
-        let Some(properties) = schema.member("properties") else {
+        let properties = schema.member("properties");
+        let Some(properties) = properties.filter(|_| self.path.len() < DEPTH) else {
             return Some(());
         };
         for property in properties.members() {
@@ -272,5 +277,16 @@ mod tests {
         let long = r#"{"a_very_long_name_it_is":{"type":"string","x-mcp-header":"A"}}"#;
         learn(&catalogue, &[("b", long)]);
         assert!(catalogue.is_empty());
+    }
+
+    #[test]
+    fn marks_far_down_are_left_to_the_upstream() {
+        for (depth, known) in [(7, true), (8, false), (60, false)] {
+            let catalogue = ToolHeaders::default();
+            let open = r#"{"":{"type":"object","properties":"#.repeat(depth);
+            let close = "}}".repeat(depth);
+            learn(&catalogue, &[("t", &format!("{open}{MARKED}{close}"))]);
+            assert_eq!(catalogue.of("t").is_some(), known, "{depth}");
+        }
     }
 }

@@ -1,4 +1,5 @@
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::*;
 use crate::mcp::{Message, Operation, Reference};
@@ -455,4 +456,88 @@ fn the_revision_named_in_the_body_is_read() {
             .meta_protocol_version(),
         None
     );
+}
+
+/// Spellings of one member name, as sent and as read.
+fn spelling(
+    of: &'static [(&'static str, &'static str)],
+) -> impl Strategy<Value = (String, String)> {
+    prop::sample::select(of).prop_map(|(sent, read)| (sent.into(), read.into()))
+}
+
+const METHODS: &[(&str, &str)] = &[
+    ("method", "method"),
+    ("Method", "Method"),
+    (r"\u006dethod", "method"),
+    ("mEthod", "mEthod"),
+    ("other", "other"),
+];
+const NAMES: &[(&str, &str)] = &[
+    ("name", "name"),
+    ("NAME", "NAME"),
+    (r"na\u006de", "name"),
+    (r"\u004eame", "Name"),
+    ("unrelated", "unrelated"),
+    ("x", "x"),
+];
+
+/// What a reader that takes the first or last member, minding case or not, sees under `wanted`.
+fn readings(members: &[(String, usize)], wanted: &str) -> Vec<Option<usize>> {
+    let exact = || members.iter().filter(|(name, _)| name == wanted);
+    let folded = || {
+        members
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
+    };
+    [
+        exact().next(),
+        exact().next_back(),
+        folded().next(),
+        folded().next_back(),
+    ]
+    .map(|found| found.map(|(_, value)| *value))
+    .into()
+}
+
+/// The members as text, with the values numbered, and as read.
+fn numbered(
+    members: &[(String, String)],
+    value: impl Fn(usize) -> String,
+) -> (String, Vec<(String, usize)>) {
+    let text: Vec<_> = members
+        .iter()
+        .enumerate()
+        .map(|(n, (sent, _))| format!("\"{sent}\":\"{}\"", value(n)))
+        .collect();
+    let read = members.iter().enumerate();
+    (
+        text.join(","),
+        read.map(|(n, (_, read))| (read.clone(), n)).collect(),
+    )
+}
+
+proptest! {
+    #[test]
+    fn an_accepted_call_is_the_same_call_for_every_kind_of_reader(
+        methods in prop::collection::vec(spelling(METHODS), 1..3),
+        names in prop::collection::vec(spelling(NAMES), 1..4),
+    ) {
+        let (envelope, methods) = numbered(&methods, |_| "tools/call".into());
+        let (params, names) = numbered(&names, |n| format!("tool{n}"));
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,{envelope},"params":{{{params}}}}}"#);
+        if let Ok(message) = decode(&text) {
+            let Operation::CallTool { name, .. } = message.operation() else {
+                return Err(TestCaseError::fail(text));
+            };
+            let called: usize = name.strip_prefix("tool").unwrap().parse().unwrap();
+            prop_assert_eq!(readings(&names, "name"), vec![Some(called); 4]);
+            prop_assert!(readings(&methods, "method").iter().all(Option::is_some));
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        let accepted = Message::decode(Bytes::from(bytes), &Limits::default()).is_ok();
+        prop_assert!(!accepted, "64 random bytes are no message");
+    }
 }

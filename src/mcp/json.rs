@@ -164,10 +164,11 @@ enum Next {
     Done,
 }
 
-struct Scanner<'a> {
-    text: &'a str,
-    bytes: &'a [u8],
-    at: usize,
+/// Where the reading of one document stands.
+pub(super) struct Scanner<'a> {
+    pub(super) text: &'a str,
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
     rules: Rules,
     open: Vec<Frame>,
     names: Names,
@@ -279,121 +280,6 @@ impl<'a> Scanner<'a> {
         Ok(Next::Value)
     }
 
-    /// Passes over a string; says whether it holds escapes.
-    fn string(&mut self) -> Result<bool, JsonError> {
-        self.at += 1;
-        let mut escaped = false;
-        loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let plain = rest
-                .iter()
-                .position(|b| *b < 0x20 || *b == b'"' || *b == b'\\')
-                .unwrap_or(rest.len());
-            self.at += plain;
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(_) => return Err(JsonError::ControlCharacter { offset: self.at }),
-                None => return Err(self.surprise()),
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), JsonError> {
-        let offset = self.at;
-        match self.bytes.get(offset + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => {
-                let low = match self.unit(offset)? {
-                    0xd800..=0xdbff => self.unit(offset + 6).ok(),
-                    0xdc00..=0xdfff => None,
-                    _ => {
-                        self.at += 6;
-                        return Ok(());
-                    }
-                };
-                if !matches!(low, Some(0xdc00..=0xdfff)) {
-                    return Err(JsonError::LoneSurrogate { offset });
-                }
-                self.at += 12;
-            }
-            Some(_) => return Err(JsonError::BadEscape { offset }),
-            None => {
-                self.at += 1;
-                return Err(self.surprise());
-            }
-        }
-        Ok(())
-    }
-
-    /// The sixteen bits of the `\uXXXX` at `offset`.
-    fn unit(&self, offset: usize) -> Result<u32, JsonError> {
-        let bad = JsonError::BadEscape { offset };
-        let digits = match self.bytes.get(offset..offset + 6) {
-            Some([b'\\', b'u', digits @ ..]) => digits,
-            _ => return Err(bad),
-        };
-        digits.iter().try_fold(0, |value, digit| {
-            let digit = char::from(*digit).to_digit(16).ok_or(bad)?;
-            Ok(value * 16 + digit)
-        })
-    }
-
-    fn number(&mut self) -> Result<(), JsonError> {
-        let offset = self.at;
-        let bad = JsonError::BadNumber { offset };
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        let first = self.peek();
-        let whole = self.digits();
-        if whole == 0 || (whole > 1 && first == Some(b'0')) {
-            return Err(bad);
-        }
-        let mut far = whole > SAFE_DIGITS;
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            if self.digits() == 0 {
-                return Err(bad);
-            }
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            if self.digits() == 0 {
-                return Err(bad);
-            }
-            far = true;
-        }
-        if far {
-            self.in_range(offset)?;
-        }
-        Ok(())
-    }
-
-    fn in_range(&self, offset: usize) -> Result<(), JsonError> {
-        let text = self.text.get(offset..self.at).unwrap_or_default();
-        match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(()),
-            _ => Err(JsonError::NumberOutOfRange { offset }),
-        }
-    }
-
-    fn digits(&mut self) -> usize {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let count = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        self.at += count;
-        count
-    }
-
     fn word(&mut self, word: &str) -> Result<Next, JsonError> {
         for letter in word.bytes() {
             if self.peek() != Some(letter) {
@@ -410,12 +296,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn peek(&self) -> Option<u8> {
+    pub(super) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     /// What stands here is not what the grammar wants.
-    fn surprise(&self) -> JsonError {
+    pub(super) fn surprise(&self) -> JsonError {
         let offset = self.at;
         if offset >= self.bytes.len() {
             JsonError::Unfinished { offset }
@@ -424,9 +310,6 @@ impl<'a> Scanner<'a> {
         }
     }
 }
-
-/// More whole digits than this may pass the largest double, which has 309.
-const SAFE_DIGITS: usize = 300;
 
 #[cfg(test)]
 #[path = "json_tests.rs"]

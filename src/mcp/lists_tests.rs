@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
 use super::*;
 
 /// A response whose result is `result`.
@@ -230,4 +233,36 @@ fn tools_are_iterated_with_their_bytes() {
     let answer = Answer::read(body.as_bytes()).unwrap();
     let tools: Vec<_> = answer.tools().map(|t| (t.name, t.json.raw())).collect();
     assert_eq!(tools, [("a".into(), r#"{"name":"a","x":1}"#)]);
+}
+
+proptest! {
+    #[test]
+    fn another_reader_finds_exactly_the_kept_entries_and_nothing_else_changed(
+        names in prop::collection::vec(any::<String>(), 0..8),
+        hidden in prop::collection::vec(any::<bool>(), 8),
+        shape in prop::sample::select(ListShape::ALL.as_slice()),
+        pretty in any::<bool>(),
+    ) {
+        let entry = |n: usize, name: &String| json!({shape.key(): name, "n": n, "s": "],\"}"});
+        let entries: Vec<_> = names.iter().enumerate().map(|(n, name)| entry(n, name)).collect();
+        let answer = |entries: Vec<Value>| {
+            json!({"jsonrpc": "2.0", "id": 1, "result": {
+                "_meta": {"k": [1, {}]}, shape.member(): entries, "nextCursor": "]"}})
+        };
+        let sent = answer(entries.clone());
+        let sent = if pretty {
+            serde_json::to_string_pretty(&sent).unwrap()
+        } else {
+            sent.to_string()
+        };
+        let kept = entries.into_iter().zip(&hidden).filter(|(_, hide)| !**hide);
+        let expected = answer(kept.map(|(entry, _)| entry).collect());
+        let mut hide = hidden.iter();
+        let filtered = filter(sent.as_bytes(), &mut |_| !hide.next().unwrap(), false).unwrap();
+        let body = match filtered {
+            Filtered::Unchanged => sent.clone().into_bytes(),
+            Filtered::Rewritten { body, .. } => body.to_vec(),
+        };
+        prop_assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), expected);
+    }
 }

@@ -14,9 +14,11 @@ pub mod era;
 pub mod errors;
 pub mod fold;
 pub mod json;
+mod lexeme;
 pub mod lists;
 pub mod message;
 mod names;
+mod params;
 pub mod sse;
 pub mod view;
 
