@@ -17,7 +17,8 @@ use crate::clock::Clock;
 use super::discovery::{Address, Fetcher, JwksError};
 use super::error::AuthError;
 use super::header::{Algorithm, Header};
-use super::keys::{KeySet, VerificationKey};
+use super::jwk::VerificationKey;
+use super::keys::KeySet;
 use super::settings::{FetchSettings, IssuerSettings, KeySource};
 
 /// The keys of one foreign issuer.
@@ -248,7 +249,3 @@ async fn read(path: &Path, max_bytes: u64) -> Result<Bytes, JwksError> {
     }
     Ok(document.into())
 }
-
-#[cfg(test)]
-#[path = "jwks_tests.rs"]
-mod tests;

@@ -1,5 +1,5 @@
-//! Keys, each pinned to exactly one algorithm when it is loaded. The token's header may only confirm that algorithm; it
-//! never chooses one, so a public key can never be taken for an HMAC secret.
+//! The keys that we know: our own ring, and the sets that foreign issuers publish. A token finds its key by id, and only
+//! there.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -7,13 +7,13 @@ use std::fmt;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use jsonwebtoken::{Algorithm as JwtAlgorithm, DecodingKey, EncodingKey, crypto};
-use serde_json::{Map, Value};
+use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, crypto};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::bearer::Bearer;
 use super::error::AuthError;
 use super::header::{Algorithm, Header, KEY_ID_MAX_BYTES};
+use super::jwk::VerificationKey;
 use super::settings::{FetchSettings, OwnKey};
 use super::strict;
 
@@ -59,24 +59,6 @@ pub enum KeyError {
     NoneUsable(usize),
 }
 
-/// A key that verifies tokens of one algorithm.
-#[derive(Clone)]
-pub(in crate::auth) struct VerificationKey {
-    algorithm: Algorithm,
-    key: DecodingKey,
-}
-
-impl VerificationKey {
-    /// Verifies the signature of a token, under the key's own algorithm.
-    pub(in crate::auth) fn verify(&self, token: &Bearer<'_>) -> Result<(), AuthError> {
-        let input = token.signing_input().as_bytes();
-        match crypto::verify(token.signature(), input, &self.key, library(self.algorithm)) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(AuthError::InvalidSignature),
-        }
-    }
-}
-
 /// A set of keys, found by key id.
 #[derive(Clone, Default)]
 pub struct KeySet {
@@ -107,7 +89,10 @@ impl KeySet {
         }
         let mut set = Self::default();
         let mut shared = HashSet::new();
-        for (kid, key) in keys.iter().filter_map(|key| public_key(key, allowed)) {
+        for (kid, key) in keys
+            .iter()
+            .filter_map(|key| VerificationKey::of_jwk(key, allowed))
+        {
             match kid {
                 None => set.unnamed.push(key),
                 Some(kid) if set.named.contains_key(&kid) => drop(shared.insert(kid)),
@@ -138,14 +123,14 @@ impl KeySet {
                 .named
                 .values()
                 .chain(&self.unnamed)
-                .filter(|key| key.algorithm == header.algorithm);
+                .filter(|key| key.algorithm() == header.algorithm);
             return match (fitting.next(), fitting.next()) {
                 (Some(key), None) => Ok(key),
                 _ => Err(AuthError::UnknownKey),
             };
         };
         let key = self.named.get(kid).ok_or(AuthError::UnknownKey)?;
-        if key.algorithm == header.algorithm {
+        if key.algorithm() == header.algorithm {
             Ok(key)
         } else {
             Err(AuthError::WrongAlgorithm)
@@ -187,10 +172,7 @@ impl KeyRing {
                 signing: EncodingKey::from_secret(&secret),
                 keys: KeySet::default(),
             });
-            let verifying = VerificationKey {
-                algorithm: Algorithm::Hs256,
-                key: DecodingKey::from_secret(&secret),
-            };
+            let verifying = VerificationKey::hs256(&secret);
             if ring.keys.named.insert(key.kid.clone(), verifying).is_some() {
                 return Err(KeyError::DuplicateKeyId(key.kid.clone()));
             }
@@ -250,120 +232,11 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// One member of a JWKS, where it can verify tokens: asymmetric, public, meant for signatures, strong enough, and of one
-/// allowed algorithm.
-fn public_key(key: &Value, allowed: &[Algorithm]) -> Option<(Option<String>, VerificationKey)> {
-    let key = key.as_object()?;
-    let kid = match key.get("kid") {
-        None => None,
-        Some(kid) => Some(
-            kid.as_str()
-                .filter(|kid| kid.len() <= KEY_ID_MAX_BYTES)?
-                .to_owned(),
-        ),
-    };
-    if !meant_for_signatures(key) || key.contains_key("d") || key.contains_key("k") {
-        return None;
-    }
-    let (fitting, decoding): (&[Algorithm], _) = match key.get("kty")?.as_str()? {
-        "RSA" => (&[Algorithm::Rs256, Algorithm::Ps256], rsa(key)?),
-        "EC" => match key.get("crv")?.as_str()? {
-            "P-256" => (&[Algorithm::Es256], curve_point(key, 32)?),
-            "P-384" => (&[Algorithm::Es384], curve_point(key, 48)?),
-            _ => return None,
-        },
-        "OKP" => (&[Algorithm::EdDsa], edwards_point(key)?),
-        _ => return None,
-    };
-    let algorithm = pin(key.get("alg"), fitting, allowed)?;
-    Some((
-        kid,
-        VerificationKey {
-            algorithm,
-            key: decoding,
-        },
-    ))
-}
-
-/// The one algorithm of a key: the one that it names, else the first allowed one that fits its type.
-fn pin(named: Option<&Value>, fitting: &[Algorithm], allowed: &[Algorithm]) -> Option<Algorithm> {
-    let candidate = |algorithm: &&Algorithm| fitting.contains(algorithm);
-    match named {
-        None => allowed.iter().find(candidate).copied(),
-        Some(name) => {
-            let named = Algorithm::parse(name.as_str()?)?;
-            allowed
-                .iter()
-                .filter(candidate)
-                .find(|algorithm| **algorithm == named)
-                .copied()
-        }
-    }
-}
-
-fn meant_for_signatures(key: &Map<String, Value>) -> bool {
-    let usage = key.get("use").is_none_or(|usage| usage == "sig");
-    let operations = key.get("key_ops").is_none_or(|operations| {
-        operations
-            .as_array()
-            .is_some_and(|list| list.iter().any(|operation| operation == "verify"))
-    });
-    usage && operations
-}
-
-fn rsa(key: &Map<String, Value>) -> Option<DecodingKey> {
-    let modulus = number(key, "n")?;
-    let exponent = number(key, "e")?;
-    let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
-    let odd = exponent.last()? & 1 == 1 && modulus.last()? & 1 == 1;
-    let exponent_fits = exponent.len() <= 4 && exponent.as_slice() != [1];
-    (odd && exponent_fits && (RSA_MIN_BITS..=RSA_MAX_BITS).contains(&bits))
-        .then(|| DecodingKey::from_rsa_raw_components(&modulus, &exponent))
-}
-
-/// The uncompressed form of a point: 4, x, y (SEC 1 section 2.3.3).
-fn curve_point(key: &Map<String, Value>, size: usize) -> Option<DecodingKey> {
-    let mut point = vec![4];
-    for name in ["x", "y"] {
-        let coordinate = bytes(key, name)?;
-        if coordinate.len() != size {
-            return None;
-        }
-        point.extend(coordinate);
-    }
-    Some(DecodingKey::from_ec_der(&point))
-}
-
-fn edwards_point(key: &Map<String, Value>) -> Option<DecodingKey> {
-    let point = bytes(key, "x")?;
-    (key.get("crv")? == "Ed25519" && point.len() == 32).then(|| DecodingKey::from_ed_der(&point))
-}
-
-/// A big-endian number without its leading zeros.
-fn number(key: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
-    let bytes = bytes(key, name)?;
-    Some(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
-}
-
-fn bytes(key: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
-    ANY_BASE64URL.decode(key.get(name)?.as_str()?).ok()
-}
-
-const fn library(algorithm: Algorithm) -> JwtAlgorithm {
-    match algorithm {
-        Algorithm::Hs256 => JwtAlgorithm::HS256,
-        Algorithm::Rs256 => JwtAlgorithm::RS256,
-        Algorithm::Ps256 => JwtAlgorithm::PS256,
-        Algorithm::Es256 => JwtAlgorithm::ES256,
-        Algorithm::Es384 => JwtAlgorithm::ES384,
-        Algorithm::EdDsa => JwtAlgorithm::EdDSA,
-    }
-}
-
 const PADDED_OR_NOT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const ANY_BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED_OR_NOT);
-const ANY_BASE64URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDED_OR_NOT);
+pub(in crate::auth) const ANY_BASE64URL: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::URL_SAFE, PADDED_OR_NOT);
 
 /// Shortest HS256 secret (R126, RFC 7518 section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
@@ -371,13 +244,9 @@ const SECRET_MIN_BYTES: usize = 32;
 /// Of 32 random bytes, fewer than this many distinct ones come once in more than 10^20 draws.
 const DISTINCT_BYTES_MIN: usize = 16;
 
-/// Smallest RSA modulus (RFC 7518 section 3.3), and the largest that is worth the time.
-const RSA_MIN_BITS: usize = 2048;
-const RSA_MAX_BITS: usize = 8192;
-
 #[cfg(test)]
 mod tests {
-    use crate::auth::support::{Signer, hex_secret};
+    use crate::auth::support::hex_secret;
     use crate::secret::Secret;
 
     use super::*;
@@ -387,21 +256,6 @@ mod tests {
             kid: kid.into(),
             secret: Secret::new(secret.into()),
         }
-    }
-
-    fn parse(keys: &[Value]) -> Result<KeySet, KeyError> {
-        let document = serde_json::json!({ "keys": keys }).to_string();
-        KeySet::parse(
-            document.as_bytes(),
-            &Algorithm::ASYMMETRIC,
-            &FetchSettings::default(),
-        )
-    }
-
-    fn header(algorithm: &str, kid: &str) -> Header {
-        let encoded = base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .encode(serde_json::json!({"alg": algorithm, "kid": kid}).to_string());
-        Header::read(&Bearer::parse(&format!("{encoded}.e30.AAAA"), 8192).unwrap()).unwrap()
     }
 
     #[test]
@@ -418,7 +272,7 @@ mod tests {
                 },
             ),
             (
-                &hex_secret(1)[..62],
+                hex_secret(1).get(..62).unwrap(),
                 KeyError::TooShort {
                     kid: "a".into(),
                     bytes: 31,
@@ -470,102 +324,5 @@ mod tests {
         ] {
             assert_eq!(*signing_secret(&own("a", &text)).unwrap(), bytes, "{text}");
         }
-    }
-
-    #[test]
-    fn keys_that_must_not_verify_tokens_are_left_out() {
-        let rsa = Signer::rs256("a").jwk();
-        let ec = Signer::es256("a").jwk();
-        let ed = Signer::eddsa("a").jwk();
-        let with = |key: &Value, name: &str, value: Value| {
-            let mut key = key.clone();
-            key[name] = value;
-            key
-        };
-        let small = Value::from("A".repeat(170) + "B");
-        for key in [
-            serde_json::json!({"kty": "oct", "kid": "a", "alg": "HS256", "k": "AAAA"}),
-            with(&rsa, "use", "enc".into()),
-            with(&rsa, "key_ops", serde_json::json!(["sign"])),
-            with(&rsa, "alg", "RSA-OAEP".into()),
-            with(&rsa, "alg", "HS256".into()),
-            with(&rsa, "alg", "none".into()),
-            with(&rsa, "alg", "ES256".into()),
-            with(&rsa, "alg", 1.into()),
-            with(&rsa, "kty", "EC".into()),
-            with(&rsa, "n", small),
-            with(&rsa, "n", "".into()),
-            with(&rsa, "n", "*".into()),
-            with(&rsa, "e", "AQ".into()),
-            with(&rsa, "e", "AQAA".into()),
-            with(&rsa, "e", "".into()),
-            with(&rsa, "d", "AQAB".into()),
-            with(&rsa, "k", "AQAB".into()),
-            with(&rsa, "kid", 1.into()),
-            with(&ec, "alg", "ES384".into()),
-            with(&ec, "crv", "P-384".into()),
-            with(&ec, "crv", "P-521".into()),
-            with(&ec, "crv", "secp256k1".into()),
-            with(&ec, "x", "AAAA".into()),
-            with(&ed, "crv", "Ed448".into()),
-            with(&ed, "crv", "X25519".into()),
-            with(&ed, "x", "AAAA".into()),
-            with(&ed, "alg", "RS256".into()),
-            serde_json::json!("a key"),
-            serde_json::json!({}),
-        ] {
-            let parsed = parse(std::slice::from_ref(&key));
-            assert_eq!(parsed.unwrap_err(), KeyError::NoneUsable(1), "{key}");
-        }
-    }
-
-    #[test]
-    fn two_keys_of_one_id_are_both_left_out() {
-        let (one, two, three) = (Signer::es256("a"), Signer::eddsa("a"), Signer::es256("b"));
-        let set = parse(&[one.jwk(), two.jwk(), three.jwk(), one.jwk()]).unwrap();
-        assert_eq!(set.len(), 1);
-        assert!(matches!(
-            set.find(&header("ES256", "a")),
-            Err(AuthError::UnknownKey)
-        ));
-        assert!(set.find(&header("ES256", "b")).is_ok());
-    }
-
-    #[test]
-    fn a_document_that_is_no_bounded_key_set_is_refused() {
-        for document in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[],"keys":[]}"#] {
-            let refused = KeySet::parse(
-                document.as_bytes(),
-                &Algorithm::ASYMMETRIC,
-                &FetchSettings::default(),
-            );
-            assert_eq!(refused.unwrap_err(), KeyError::NotJwks, "{document}");
-        }
-        let key = Signer::es256("a").jwk();
-        assert_eq!(
-            parse(&vec![key; 65]).unwrap_err(),
-            KeyError::TooMany {
-                found: 65,
-                limit: 64
-            }
-        );
-    }
-
-    #[test]
-    fn a_key_without_alg_is_pinned_to_the_first_allowed_one_that_fits() {
-        let mut key = Signer::rs256("a").jwk();
-        key.as_object_mut().unwrap().remove("alg");
-        let document = serde_json::json!({ "keys": [key] }).to_string();
-        let find = |allowed: &[Algorithm], algorithm| {
-            KeySet::parse(document.as_bytes(), allowed, &FetchSettings::default())
-                .map(|set| set.find(&header(algorithm, "a")).is_ok())
-        };
-        assert_eq!(find(&Algorithm::ASYMMETRIC, "RS256"), Ok(true));
-        assert_eq!(find(&Algorithm::ASYMMETRIC, "PS256"), Ok(false));
-        assert_eq!(find(&[Algorithm::Ps256], "PS256"), Ok(true));
-        assert_eq!(
-            find(&[Algorithm::Es256], "RS256"),
-            Err(KeyError::NoneUsable(1))
-        );
     }
 }

@@ -220,7 +220,7 @@ mod tests {
     use serde_json::Value;
 
     use crate::auth::settings::OwnKey;
-    use crate::auth::support::{Signer, hex_secret};
+    use crate::auth::support::{Signer, hex_secret, secret};
 
     use super::*;
 
@@ -287,7 +287,8 @@ mod tests {
     #[test]
     fn grants_that_a_token_cannot_carry_are_refused() {
         let long = "x".repeat(TEXT_MAX_BYTES);
-        let changes: [(&str, fn(&mut Grant, &str), &[&str]); 5] = [
+        type Row<'a> = (&'a str, fn(&mut Grant, &str), &'a [&'a str]);
+        let changes: [Row<'_>; 5] = [
             (
                 "user",
                 |g, v| g.user = v.into(),
@@ -365,10 +366,7 @@ mod tests {
         let (input, signature) = minted.token.expose().rsplit_once('.').unwrap();
         assert_eq!(minted.token.expose().split('.').count(), 3);
         assert!(!minted.token.expose().contains(['=', '+', '/']));
-        let bytes: Vec<u8> = (0..32)
-            .map(|n| u8::from_str_radix(&hex_secret(1)[2 * n..2 * n + 2], 16).unwrap())
-            .collect();
-        let expected = Signer::hs256("k1", &bytes).signature(input.as_bytes());
+        let expected = Signer::hs256("k1", &secret(1)).signature(input.as_bytes());
         assert_eq!(URL_SAFE_NO_PAD.decode(signature).unwrap(), expected);
     }
 

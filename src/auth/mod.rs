@@ -20,6 +20,7 @@ mod strict;
 
 // IO, and the keys that it brings
 pub mod discovery;
+mod jwk;
 pub mod jwks;
 pub mod keys;
 pub mod mint;
@@ -28,6 +29,8 @@ pub mod verifier;
 #[cfg(test)]
 #[path = "../../tests/support/signer.rs"]
 mod support;
+#[cfg(test)]
+mod tests;
 
 pub use bearer::Bearer;
 pub use challenge::{Challenge, ResourceId};

@@ -24,8 +24,9 @@ use super::discovery::JwksError;
 use super::error::AuthError;
 use super::header::{Algorithm, Header};
 use super::identity;
+use super::jwk::VerificationKey;
 use super::jwks::Jwks;
-use super::keys::{KeyError, KeyRing, VerificationKey};
+use super::keys::{KeyError, KeyRing};
 use super::principal::{Identity, Principal};
 use super::settings::{IssuerSettings, OwnSettings, Settings};
 
@@ -382,7 +383,3 @@ impl Equivalent<TokenKey> for TokenQuery<'_> {
 
 /// Longest short name of an issuer; it stands in user ids and metric labels.
 const NAME_MAX_BYTES: usize = 64;
-
-#[cfg(test)]
-#[path = "verifier_tests.rs"]
-mod tests;

@@ -163,12 +163,17 @@ impl Signer {
     }
 }
 
-/// A visibly fake secret of 32 bytes in hex, different for each seed.
-#[allow(dead_code, reason = "shared by test suites that each use a part of it")]
-pub(crate) fn hex_secret(seed: u8) -> String {
+/// A visibly fake secret of 32 bytes, different for each seed.
+pub(crate) fn secret(seed: u8) -> Vec<u8> {
     (0..32_u8)
-        .map(|n| format!("{:02x}", n.wrapping_mul(37).wrapping_add(seed)))
+        .map(|n| n.wrapping_mul(37).wrapping_add(seed))
         .collect()
+}
+
+/// The same secret in hex.
+pub(crate) fn hex_secret(seed: u8) -> String {
+    let bytes = secret(seed);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// base64url without padding.
