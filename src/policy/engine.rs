@@ -22,6 +22,7 @@ use crate::auth::Principal;
 
 const BASE: &str = include_str!("../../policies/base.cedar");
 const ALLOW_ALL: &str = include_str!("../../policies/allow-all.cedar");
+const NO_TOOLS: &str = "no rule permits a tool, so every tool is hidden: with a policy file, only what a file permits is permitted";
 const ALLOW_ALL_METHODS: &str = "allow-all-methods";
 
 /// The name of a rule, as decisions and audit lines give it.
@@ -87,6 +88,7 @@ pub(super) struct Engine {
     route: String,
     read_only: Vec<NamePattern>,
     pub(super) reads_identity: bool,
+    permits_tools: bool,
     pub(super) warnings: Vec<PolicyMistake>,
 }
 
@@ -129,6 +131,7 @@ impl Engine {
             route: settings.route.clone(),
             read_only: house::read_only_tools(settings),
             reads_identity: false,
+            permits_tools: false,
             warnings: Vec::new(),
         };
         let mut mistakes = Vec::new();
@@ -157,6 +160,9 @@ impl Engine {
                 .and_then(|policy| engine.add(policy, rule.asks_for_scopes));
             mistakes.extend(added.err().map(|error| own(&error)));
         }
+        if !engine.permits_tools {
+            engine.warnings.push(own(&NO_TOOLS));
+        }
         if mistakes.is_empty() {
             Ok(engine)
         } else {
@@ -176,6 +182,7 @@ impl Engine {
             asks_for_scopes,
         };
         self.reads_identity |= reads::reads_identity(&tree);
+        self.permits_tools |= rule.effect == Effect::Permit && reads::is_about(&tree, "call_tool");
         self.rules.insert(id.clone(), rule);
         if !reads::reads_arguments(&tree) {
             return self.plain.add(policy).map_err(|error| error.to_string());
@@ -186,6 +193,11 @@ impl Engine {
             .add(skeleton)
             .map_err(|error| error.to_string())?;
         self.reading.add(policy).map_err(|error| error.to_string())
+    }
+
+    /// How many rules there are.
+    pub(super) fn len(&self) -> usize {
+        self.rules.len()
     }
 
     /// What the rules say that need no arguments, and which of the others could apply, for these scopes.

@@ -23,6 +23,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 pub use arguments::ArgumentsError;
@@ -186,6 +187,14 @@ pub struct Policies {
     bounds: Bounds,
 }
 
+impl fmt::Debug for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policies")
+            .field("rules", &self.engine.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl Policies {
     /// Compiles and checks everything that is configured for a route.
     ///
@@ -201,7 +210,7 @@ impl Policies {
         })
     }
 
-    /// What is odd in the policy files but no mistake, such as a rule that can never apply.
+    /// What is odd but no mistake, such as a rule that can never apply, or files that permit no tool.
     pub fn warnings(&self) -> &[PolicyMistake] {
         &self.engine.warnings
     }

@@ -24,6 +24,20 @@ pub(super) fn reads_identity(rule: &Value) -> bool {
         || conditions(rule).any(|condition| mentions(condition, "principal", &SHARED_ATTRIBUTES))
 }
 
+/// Can this rule apply to this action?
+pub(super) fn is_about(rule: &Value, action: &str) -> bool {
+    let Some(scope) = rule.get("action") else {
+        return true;
+    };
+    let named = |entity: &Value| entity.get("id").and_then(Value::as_str) == Some(action);
+    scope.get("op").and_then(Value::as_str) == Some("All")
+        || scope.get("entity").is_some_and(named)
+        || scope
+            .get("entities")
+            .and_then(Value::as_array)
+            .is_some_and(|all| all.iter().any(named))
+}
+
 /// The rule as a permit without whatever reads arguments: it applies wherever the rule could apply with some arguments.
 pub(super) fn without_arguments(rule: &Value) -> Value {
     let kept: Vec<Value> = conditions(rule).flat_map(free_parts).collect();

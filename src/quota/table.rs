@@ -55,12 +55,10 @@ impl User {
         }
     }
 
-    fn is_idle(&self, now: u64) -> bool {
+    /// Is nothing spent? Whether something is running shows elsewhere: a slot holds its user.
+    fn has_spent_nothing(&self, now: u64) -> bool {
         let tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
-        self.calls.load(Ordering::Acquire) == 0
-            && self.streams.load(Ordering::Acquire) == 0
-            && self.total.full_at() <= now
-            && tools.values().all(|bucket| bucket.full_at() <= now)
+        self.total.full_at() <= now && tools.values().all(|bucket| bucket.full_at() <= now)
     }
 }
 
@@ -143,7 +141,7 @@ impl Table {
     /// the lock that `retain` has; so nothing that is being counted is lost.
     pub(super) fn drop_idle(&self, now: u64) {
         self.users.retain(|_, user| {
-            let keep = Arc::strong_count(user) > 1 || !user.is_idle(now);
+            let keep = Arc::strong_count(user) > 1 || !user.has_spent_nothing(now);
             if !keep {
                 self.count.fetch_sub(1, Ordering::AcqRel);
             }

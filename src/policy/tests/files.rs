@@ -80,6 +80,37 @@ fn every_mistake_of_every_file_is_reported_at_once() {
 }
 
 #[test]
+fn files_that_permit_no_tool_are_warned_about() {
+    for (text, warned) in [
+        ("forbid(principal, action, resource == Tool::\"a\");", true),
+        (
+            "permit(principal, action == Action::\"get_prompt\", resource);",
+            true,
+        ),
+        (
+            "permit(principal, action in [Action::\"get_prompt\", Action::\"call_tool\"], resource);",
+            false,
+        ),
+        (
+            "permit(principal, action, resource) when { principal.tier == \"free\" };",
+            false,
+        ),
+    ] {
+        let warnings = written(text).warnings().to_vec();
+        let found = warnings
+            .iter()
+            .any(|it| it.message.contains("no rule permits a tool"));
+        assert_eq!(found, warned, "{text}: {warnings:?}");
+    }
+}
+
+#[test]
+fn a_compiled_policy_can_be_shared_by_threads() {
+    fn shared(_: &(impl Send + Sync)) {}
+    shared(&Policies::compile(&Settings::default()).unwrap());
+}
+
+#[test]
 fn every_shipped_policy_loads_without_a_warning() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
     let mut seen = 0;
