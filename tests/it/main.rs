@@ -10,6 +10,7 @@
     clippy::string_slice
 )]
 
+mod essays;
 mod floors;
 mod harness;
 mod harness_proof;

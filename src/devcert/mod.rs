@@ -1,13 +1,13 @@
 //! Certificates for a developer's own machine: a certificate authority that says DEVELOPMENT ONLY in its name and one
-//! server certificate below it, made on the first run. The authority's key signs once and is then wiped, never stored:
+//! server certificate below it, made on the first run. The authority's key signs once and is then dropped, never stored:
 //! whoever adds the authority to a trust store must not thereby trust a key that lies in a file. Name constraints
 //! narrow it further to the names asked for. Existing files are used again exactly when a TLS client would still accept
 //! them for every name a week from now, asked of the same verifier that clients use.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write};
+mod files;
+
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use zeroize::Zeroizing;
 
+use self::files::{private_dir, refuse_loose_file, take_turn, write_private};
 use crate::clock::{Clock, Timestamp};
 use crate::random;
 
@@ -38,11 +39,6 @@ const SERVER_LIFE: Duration = Duration::from_secs(60 * 86_400);
 const RENEW_BEFORE: Duration = Duration::from_secs(7 * 86_400);
 /// Both begin a little in the past, for machines whose clocks disagree.
 const BACKDATED: Duration = Duration::from_secs(3_600);
-
-const DIR_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
-/// Any of these bits lets somebody else in.
-const LOOSE_BITS: u32 = 0o077;
 
 /// Where the development certificates lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,91 +247,17 @@ impl Fresh {
     }
 }
 
-/// A whole file or none: written under another name, made durable, then renamed.
-fn write_private(dir: &Path, path: &Path, content: &[u8]) -> Result<(), DevCertError> {
-    let draft = dir.join(format!(".draft-{}", random::hex::<8>()?));
-    let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(FILE_MODE)
-            .open(&draft)?;
-        // The mode above is narrowed by the umask; a umask of 0777 would lock us out.
-        file.set_permissions(Permissions::from_mode(FILE_MODE))?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&draft, path)
-    })();
-    written.map_err(|source| {
-        let _ = fs::remove_file(&draft);
-        io_error(path, source)
-    })
-}
-
-fn private_dir(dir: &Path) -> Result<(), DevCertError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(DIR_MODE)
-        .create(dir)
-        .map_err(|source| io_error(dir, source))?;
-    let found = fs::metadata(dir).map_err(|source| io_error(dir, source))?;
-    refuse_loose_mode(dir, found.mode(), DIR_MODE)
-}
-
-fn refuse_loose_file(path: &Path) -> Result<(), DevCertError> {
-    match fs::symlink_metadata(path) {
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(io_error(path, source)),
-        Ok(found) if !found.is_file() => Err(DevCertError::NotPlain(path.into())),
-        Ok(found) => refuse_loose_mode(path, found.mode(), FILE_MODE),
-    }
-}
-
-fn refuse_loose_mode(path: &Path, mode: u32, wanted: u32) -> Result<(), DevCertError> {
-    if mode & LOOSE_BITS == 0 {
-        return Ok(());
-    }
-    Err(DevCertError::Loose {
-        path: path.into(),
-        mode: mode & 0o7777,
-        wanted,
-    })
-}
-
-/// Waits for the lock; it is released when the file is dropped, also by a crash.
-fn take_turn(path: &Path) -> Result<File, DevCertError> {
-    refuse_loose_file(path)?;
-    let open = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(FILE_MODE)
-        .open(path);
-    let file = open.map_err(|source| io_error(path, source))?;
-    file.lock().map_err(|source| io_error(path, source))?;
-    Ok(file)
-}
-
-fn io_error(path: &Path, source: io::Error) -> DevCertError {
-    DevCertError::Io {
-        path: path.into(),
-        source,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
 
     use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
     use super::*;
 
     const DAY: Duration = Duration::from_secs(86_400);
-
-    fn set_mode(path: &Path, mode: u32) {
-        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    }
 
     fn contents(files: &DevCert) -> Vec<Vec<u8>> {
         [&files.ca_file, &files.cert_file, &files.key_file]
@@ -376,36 +298,6 @@ mod tests {
             client.process_new_packets()?;
         }
         Ok(())
-    }
-
-    #[test]
-    fn files_and_folders_open_to_others_are_refused() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join("dev");
-        let files = ensure(&dir, &[]).unwrap();
-        for file in [&files.ca_file, &files.cert_file, &files.key_file] {
-            set_mode(file, 0o640);
-            let refused = ensure(&dir, &[]).unwrap_err();
-            assert!(
-                matches!(refused, DevCertError::Loose { mode: 0o640, .. }),
-                "{refused}"
-            );
-            set_mode(file, 0o600);
-        }
-        set_mode(&dir, 0o755);
-        let refused = ensure(&dir, &[]).unwrap_err();
-        assert!(refused.to_string().contains("0755"), "{refused}");
-    }
-
-    #[test]
-    fn a_symbolic_link_in_place_of_the_key_is_refused() {
-        let home = tempfile::tempdir().unwrap();
-        let dir = home.path().join("dev");
-        let files = ensure(&dir, &[]).unwrap();
-        let elsewhere = home.path().join("elsewhere");
-        fs::rename(&files.key_file, &elsewhere).unwrap();
-        std::os::unix::fs::symlink(&elsewhere, &files.key_file).unwrap();
-        assert!(matches!(ensure(&dir, &[]), Err(DevCertError::NotPlain(_))));
     }
 
     #[test]
