@@ -13,3 +13,4 @@ pub mod units;
 
 // floor 1: pure decisions, no IO
 pub mod auth;
+pub mod redact;
