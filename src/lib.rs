@@ -12,5 +12,6 @@ pub mod stage;
 pub mod units;
 
 // floor 1: pure decisions, no IO
+pub mod audit;
 pub mod auth;
 pub mod redact;

@@ -240,8 +240,10 @@ fn member(
 
 /// The longest prefix of at most `limit` bytes that ends between characters, and how many bytes follow it.
 fn within(text: &str, limit: usize) -> (&str, usize) {
-    let end = text.floor_char_boundary(limit);
-    let (kept, rest) = text.split_at(end);
+    let end = (0..=limit.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    let (kept, rest) = text.split_at(end.unwrap_or_default());
     (kept, rest.len())
 }
 
