@@ -1,0 +1,410 @@
+//! The door to the trail. A request reserves its line before any work is done for it, so that a request that was let in
+//! can always be written down. Reserving and writing never touch a disk: one counter and one queue.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::chain::{self, ChainKey, Link};
+use super::record::Record;
+use super::writer::{self, Chore, Command, Writer};
+use crate::clock::Clock;
+use crate::secret::Secret;
+
+/// How the trail is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The directory that holds the years. One process each: replicas need directories of their own.
+    pub directory: PathBuf,
+    /// How long hours are kept (R207).
+    pub retention: Duration,
+    /// How many lines may be reserved or waiting at once. More than the requests that can be in flight.
+    pub queue: usize,
+    /// A checkpoint, and with it an fsync, after so many lines.
+    pub checkpoint_lines: u64,
+    /// A checkpoint after so long, if there were lines.
+    pub checkpoint_every: Duration,
+    /// A disk that has not answered for so long counts as gone.
+    pub stall: Duration,
+    /// Keep only the network of downstream addresses (C48).
+    pub truncate_addresses: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            directory: "audit-logs".into(),
+            retention: Duration::from_secs(90 * 86_400),
+            queue: 16_384,
+            checkpoint_lines: 1_000,
+            checkpoint_every: Duration::from_secs(60),
+            stall: Duration::from_secs(5),
+            truncate_addresses: false,
+        }
+    }
+}
+
+/// The trail cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// Its directory cannot be written.
+    #[error("audit directory {path} cannot be written")]
+    Unwritable {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process writes there.
+    #[error("audit directory {0} is in use by another process")]
+    InUse(PathBuf),
+    /// The writer's thread cannot be started.
+    #[error("the audit writer cannot be started")]
+    NoThread(#[source] io::Error),
+}
+
+/// No line can be promised now, so the request must be refused (503).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The last write failed and has not succeeded since.
+    #[error("audit lines cannot be written")]
+    Unwritable,
+    /// The disk has not answered for longer than the setting allows.
+    #[error("the audit disk does not answer")]
+    Stalled,
+    /// As many lines as may wait are waiting.
+    #[error("the audit queue is full")]
+    Full,
+    /// The sink was closed.
+    #[error("the audit trail is closed")]
+    Closed,
+}
+
+impl Refused {
+    /// A stable reason code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Unwritable => "audit_unwritable",
+            Self::Stalled => "audit_stalled",
+            Self::Full => "audit_full",
+            Self::Closed => "audit_closed",
+        }
+    }
+}
+
+/// Figures for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Lines reserved or waiting.
+    pub depth: usize,
+    /// Lines handed to their file since the start.
+    pub written: u64,
+    /// Rounds of writing that failed.
+    pub errors: u64,
+    /// Slots that were dropped without a line: each is a mistake of ours.
+    pub abandoned: u64,
+}
+
+/// What the sink and its writer tell each other.
+#[derive(Debug)]
+pub(in crate::audit) struct Shared {
+    clock: Clock,
+    zero: Instant,
+    limit: usize,
+    stall: Duration,
+    taken: AtomicUsize,
+    pub(in crate::audit) failing: AtomicBool,
+    closed: AtomicBool,
+    /// When the writer began its round, in milliseconds after `zero` plus one; 0 while it waits.
+    busy_since: AtomicU64,
+    pub(in crate::audit) errors: AtomicU64,
+    written: AtomicU64,
+    abandoned: AtomicU64,
+}
+
+impl Shared {
+    fn new(settings: &Settings, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            zero: clock.monotonic(),
+            clock,
+            limit: settings.queue,
+            stall: settings.stall,
+            taken: AtomicUsize::new(0),
+            failing: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            busy_since: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
+        })
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.zero).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(in crate::audit) fn begin(&self, now: Instant) {
+        self.busy_since
+            .store(self.millis(now).saturating_add(1), Ordering::Release);
+    }
+
+    pub(in crate::audit) fn end(&self) {
+        self.busy_since.store(0, Ordering::Release);
+    }
+
+    pub(in crate::audit) fn written(&self) {
+        self.taken.fetch_sub(1, Ordering::AcqRel);
+        self.written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), Refused> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Refused::Closed);
+        }
+        if self.failing.load(Ordering::Acquire) {
+            return Err(Refused::Unwritable);
+        }
+        match self.busy_since.load(Ordering::Acquire) {
+            0 => Ok(()),
+            since => {
+                let passed = self
+                    .millis(self.clock.monotonic())
+                    .saturating_sub(since - 1);
+                match u128::from(passed) > self.stall.as_millis() {
+                    true => Err(Refused::Stalled),
+                    false => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn take(&self) -> Result<(), Refused> {
+        self.check()?;
+        self.taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < self.limit).then_some(taken + 1)
+            })
+            .map_or(Err(Refused::Full), |_| Ok(()))
+    }
+}
+
+/// Where lines go.
+#[derive(Clone)]
+enum Destination {
+    Writer(Sender<Command>),
+    Memory(Captured),
+}
+
+/// The trail, open for writing. Clones are the same trail.
+#[derive(Clone)]
+pub struct Sink {
+    shared: Arc<Shared>,
+    destination: Destination,
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink")
+            .field("stats", &self.stats())
+            .finish()
+    }
+}
+
+impl Sink {
+    /// Opens the trail, proves that it can be written, and starts its writer.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it cannot be written or somebody else writes it.
+    pub fn open(settings: &Settings, key: ChainKey, clock: Clock) -> Result<Self, AuditError> {
+        let shared = Shared::new(settings, clock.clone());
+        let (commands, inbox) = mpsc::channel();
+        let (chores, list) = mpsc::channel::<Chore>();
+        let writer = Writer::open(settings, key, clock, Arc::clone(&shared), chores)?;
+        let (keeper, lock) = (settings.clone(), writer.lock());
+        thread::Builder::new()
+            .name("audit-keeper".into())
+            .spawn(move || writer::keep(&keeper, lock, &list))
+            .map_err(AuditError::NoThread)?;
+        thread::Builder::new()
+            .name("audit-writer".into())
+            .spawn(move || writer.run(&inbox))
+            .map_err(AuditError::NoThread)?;
+        Ok(Self {
+            shared,
+            destination: Destination::Writer(commands),
+        })
+    }
+
+    /// A trail in memory, for tests of what is written.
+    pub fn capture(clock: Clock) -> (Self, Captured) {
+        let captured = Captured::default();
+        let sink = Self {
+            shared: Shared::new(&Settings::default(), clock),
+            destination: Destination::Memory(captured.clone()),
+        };
+        (sink, captured)
+    }
+
+    /// Promises one line.
+    ///
+    /// # Errors
+    /// [`Refused`] when no line can be promised; the request must not be served.
+    pub fn reserve(&self) -> Result<Slot, Refused> {
+        if let Destination::Memory(captured) = &self.destination
+            && let Some(refused) = captured.lock().refusal
+        {
+            return Err(refused);
+        }
+        self.shared.take()?;
+        Ok(Slot {
+            sink: self.clone(),
+            is_used: false,
+        })
+    }
+
+    /// Whether a line could be promised now; a condition of `/readyz`.
+    ///
+    /// # Errors
+    /// [`Refused`] as [`Sink::reserve`] would give it.
+    pub fn ready(&self) -> Result<(), Refused> {
+        if let Destination::Memory(captured) = &self.destination
+            && let Some(refused) = captured.lock().refusal
+        {
+            return Err(refused);
+        }
+        self.shared.check()?;
+        match self.shared.taken.load(Ordering::Acquire) < self.shared.limit {
+            true => Ok(()),
+            false => Err(Refused::Full),
+        }
+    }
+
+    /// Figures for metrics.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            depth: self.shared.taken.load(Ordering::Relaxed),
+            written: self.shared.written.load(Ordering::Relaxed),
+            errors: self.shared.errors.load(Ordering::Relaxed),
+            abandoned: self.shared.abandoned.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Waits until everything written before is in its file and closed hours are tidied. Says whether that succeeded.
+    pub async fn flush(&self) -> bool {
+        self.ask(Command::Flush).await
+    }
+
+    /// Refuses new lines, writes the waiting ones, seals the chain's end and makes it durable. Says whether all of that
+    /// succeeded. Slots still held then are lost, so requests are to be drained first.
+    pub async fn close(&self) -> bool {
+        self.shared.closed.store(true, Ordering::Release);
+        self.ask(Command::Close).await
+    }
+
+    async fn ask(&self, command: impl FnOnce(oneshot::Sender<bool>) -> Command) -> bool {
+        let Destination::Writer(commands) = &self.destination else {
+            return true;
+        };
+        let (reply, answer) = oneshot::channel();
+        commands.send(command(reply)).is_ok() && answer.await.unwrap_or(false)
+    }
+}
+
+/// The right to write one line.
+#[derive(Debug)]
+#[must_use = "a slot that is dropped is a request without a line"]
+pub struct Slot {
+    sink: Sink,
+    is_used: bool,
+}
+
+impl Slot {
+    /// Hands over the line. It does not wait and cannot be refused.
+    pub fn write(mut self, record: Record) {
+        self.is_used = true;
+        match &self.sink.destination {
+            Destination::Memory(captured) => {
+                captured.take(&record);
+                self.sink.shared.written();
+            }
+            Destination::Writer(commands) => {
+                if commands.send(Command::Write(Box::new(record))).is_err() {
+                    self.is_used = false;
+                    tracing::error!("an audit line came after the trail was closed and is lost");
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if !self.is_used {
+            self.sink.shared.taken.fetch_sub(1, Ordering::AcqRel);
+            self.sink.shared.abandoned.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The lines of a trail in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Captured(Arc<Mutex<Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    lines: Vec<String>,
+    refusal: Option<Refused>,
+}
+
+impl Captured {
+    /// The lines so far, sealed with a key that is all zeros.
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().lines.clone()
+    }
+
+    /// The lines so far, parsed.
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        self.lines()
+            .iter()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// From now on the sink refuses, or with `None` it no longer does.
+    pub fn refuse(&self, refusal: Option<Refused>) {
+        self.lock().refusal = refusal;
+    }
+
+    fn take(&self, record: &Record) {
+        let Ok(key) = ChainKey::new(Secret::new(vec![0; chain::MIN_KEY])) else {
+            return;
+        };
+        let mut memory = self.lock();
+        let seq = memory.lines.len() as u64 + 1;
+        let prev = memory
+            .lines
+            .last()
+            .and_then(|line| chain::split(line.as_bytes()).map(|(_, mac)| mac.to_owned()));
+        let record = writer::scrubbed(record.clone());
+        let mut line = Vec::new();
+        record.write_body(seq, &prev.unwrap_or(Link::genesis().mac), &mut line);
+        chain::seal(&key, seq, &mut line, 0);
+        let line = String::from_utf8_lossy(&line);
+        memory.lines.push(line.trim_end().to_owned());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

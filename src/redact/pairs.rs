@@ -1,0 +1,144 @@
+//! Secrets that a name gives away inside running text: `password=…`, `"api_key": "…"`, `Authorization: …`,
+//! `?code=…&state=…`. At each `=` or `:` we look back for the name and forward for the value, both within a bound, so
+//! the pass stays linear.
+
+use super::keys;
+use super::{Kind, REDACTED, Tally};
+
+/// How far a name is looked for before its separator.
+const LONGEST_NAME: usize = 64;
+
+/// The text with the values of secret names replaced, or nothing if there are none.
+pub(super) fn redact(text: &str, tally: &mut Tally) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut out: Option<String> = None;
+    let (mut at, mut copied) = (0, 0);
+    while let Some(step) = bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|byte| matches!(byte, b'=' | b':')))
+    {
+        let separator = at + step;
+        at = separator + 1;
+        let Some((from, to)) = secret_after(text, separator) else {
+            continue;
+        };
+        let out = out.get_or_insert_with(|| String::with_capacity(text.len()));
+        out.push_str(text.get(copied..from).unwrap_or_default());
+        out.push_str(REDACTED);
+        tally.add(Kind::Named);
+        (at, copied) = (to, to);
+    }
+    out.map(|mut out| {
+        out.push_str(text.get(copied..).unwrap_or_default());
+        out
+    })
+}
+
+/// Where the secret that belongs to this separator stands.
+fn secret_after(text: &str, separator: usize) -> Option<(usize, usize)> {
+    let name = name_before(text.as_bytes(), separator)?;
+    if !keys::is_sensitive(name) {
+        return None;
+    }
+    let value = Value::after(text.as_bytes(), separator)?;
+    let secret = text.get(value.from..value.to)?;
+    (secret != REDACTED && is_secret(name, text.as_bytes().get(separator), &value, secret))
+        .then_some((value.from, value.to))
+}
+
+/// The name that ends before the separator, past blanks, quotes and backslashes.
+fn name_before(bytes: &[u8], separator: usize) -> Option<&str> {
+    let head = bytes.get(..separator)?;
+    let end = head.iter().rposition(|byte| !is_wrapping(*byte))? + 1;
+    let floor = end.saturating_sub(LONGEST_NAME);
+    let name = head.get(floor..end)?;
+    let start = name
+        .iter()
+        .rposition(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')))
+        .map_or(0, |before| before + 1);
+    std::str::from_utf8(name.get(start..)?).ok()
+}
+
+fn is_wrapping(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'\\')
+}
+
+/// The value that follows a separator.
+struct Value {
+    from: usize,
+    to: usize,
+    quoted: bool,
+}
+
+impl Value {
+    fn after(bytes: &[u8], separator: usize) -> Option<Self> {
+        let mut from = separator + 1;
+        let (mut quote, mut escaped) = (None, false);
+        while let Some(&byte) = bytes.get(from).filter(|byte| is_wrapping(**byte)) {
+            from += 1;
+            match byte {
+                b'"' | b'\'' => {
+                    quote = Some(byte);
+                    break;
+                }
+                b'\\' => escaped = true,
+                _ => {}
+            }
+        }
+        let to = from + Self::length(bytes.get(from..)?, quote, escaped);
+        (to > from).then_some(Self {
+            from,
+            to,
+            quoted: quote.is_some(),
+        })
+    }
+
+    /// A quoted value runs to its quote; a bare one to the next blank or delimiter.
+    fn length(rest: &[u8], quote: Option<u8>, escaped: bool) -> usize {
+        let mut skip = false;
+        rest.iter()
+            .position(|&byte| match quote {
+                _ if skip => {
+                    skip = false;
+                    false
+                }
+                Some(_) if escaped => byte == b'\\',
+                Some(quote) if byte != b'\\' => byte == quote,
+                Some(_) => {
+                    skip = true;
+                    false
+                }
+                None => matches!(
+                    byte,
+                    b' ' | b'\t'
+                        | b'\r'
+                        | b'\n'
+                        | b'"'
+                        | b'\''
+                        | b'\\'
+                        | b','
+                        | b';'
+                        | b'&'
+                        | b')'
+                        | b'}'
+                ),
+            })
+            .unwrap_or(rest.len())
+    }
+}
+
+/// Prose says "invalid token: expired" and "state: running". A value after a colon counts only if it is quoted, has a
+/// digit, or stands after a name that is never followed by prose.
+fn is_secret(name: &str, separator: Option<&u8>, value: &Value, secret: &str) -> bool {
+    let never_prose = name.to_ascii_lowercase();
+    let never_prose = ["password", "cookie", "api_key", "apikey", "api-key"]
+        .iter()
+        .any(|word| never_prose.contains(word));
+    match separator {
+        Some(b'=') => true,
+        _ if value.quoted || never_prose => true,
+        // A number after `code:` is a status; an OAuth code in that place would be quoted or a query parameter.
+        _ if !keys::is_secret_word(name) => false,
+        _ => secret.bytes().any(|byte| byte.is_ascii_digit()) || secret.len() >= 20,
+    }
+}
