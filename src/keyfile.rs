@@ -29,7 +29,9 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// Others may read the file.
-    #[error("{path} may be read by others (mode {mode:03o}); run `chmod 600` on it, or remove it to get a new key")]
+    #[error(
+        "{path} may be read by others (mode {mode:03o}); run `chmod 600` on it, or remove it to get a new key"
+    )]
     Loose {
         /// The file.
         path: PathBuf,
@@ -50,12 +52,26 @@ pub enum KeyFileError {
 /// [`KeyFileError`], also for a file that others may read: what may be known is no key.
 pub fn ensure(dir: &Path, name: &str) -> Result<Secret<String>, KeyFileError> {
     let path = dir.join(name);
-    let io = |source| KeyFileError::Io { path: path.clone(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+    let io = |source| KeyFileError::Io {
+        path: path.clone(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(io)?;
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+    {
         Ok(mut file) => {
             let key = Zeroizing::new(random::hex::<32>()?);
-            file.write_all(key.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+            file.write_all(key.as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(io)?;
             Ok(Secret::new(key.to_string()))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(&path),
@@ -64,11 +80,17 @@ pub fn ensure(dir: &Path, name: &str) -> Result<Secret<String>, KeyFileError> {
 }
 
 fn read(path: &Path) -> Result<Secret<String>, KeyFileError> {
-    let io = |source| KeyFileError::Io { path: path.into(), source };
+    let io = |source| KeyFileError::Io {
+        path: path.into(),
+        source,
+    };
     let file = OpenOptions::new().read(true).open(path).map_err(io)?;
     let mode = file.metadata().map_err(io)?.mode() & 0o777;
     if mode & LOOSE_BITS != 0 {
-        return Err(KeyFileError::Loose { path: path.into(), mode });
+        return Err(KeyFileError::Loose {
+            path: path.into(),
+            mode,
+        });
     }
     let mut text = Zeroizing::new(String::with_capacity(DIGITS + 2));
     file.take(1024).read_to_string(&mut text).map_err(io)?;
@@ -90,8 +112,15 @@ mod tests {
     fn a_key_that_others_may_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         ensure(dir.path(), "signing.key").unwrap();
-        fs::set_permissions(dir.path().join("signing.key"), fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(ensure(dir.path(), "signing.key"), Err(KeyFileError::Loose { mode: 0o640, .. })));
+        fs::set_permissions(
+            dir.path().join("signing.key"),
+            fs::Permissions::from_mode(0o640),
+        )
+        .unwrap();
+        assert!(matches!(
+            ensure(dir.path(), "signing.key"),
+            Err(KeyFileError::Loose { mode: 0o640, .. })
+        ));
     }
 
     #[test]
@@ -99,7 +128,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         ensure(dir.path(), "signing.key").unwrap();
         fs::write(dir.path().join("signing.key"), "short").unwrap();
-        assert!(matches!(ensure(dir.path(), "signing.key"), Err(KeyFileError::NoKey(_))));
+        assert!(matches!(
+            ensure(dir.path(), "signing.key"),
+            Err(KeyFileError::NoKey(_))
+        ));
     }
 
     #[test]
@@ -109,6 +141,9 @@ mod tests {
         let (made, found) = (ensure(&state, "a").unwrap(), ensure(&state, "a").unwrap());
         assert_eq!(made.expose(), found.expose());
         assert_ne!(made.expose(), ensure(&state, "b").unwrap().expose());
-        assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&state).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
     }
 }

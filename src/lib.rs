@@ -12,20 +12,31 @@ pub mod stage;
 pub mod units;
 
 // floor 1: pure decisions, no IO
+pub mod audit;
 pub mod auth;
 pub mod mcp;
 pub mod policy;
 pub mod quota;
+pub mod redact;
 
 // floor 2: what the operator wrote
 pub mod config;
 
 // floor 3: IO
 pub mod devcert;
+pub mod keyfile;
 pub mod limits;
 pub mod listener;
 pub mod session;
+pub mod telemetry;
 pub mod upstream;
 
 // floor 4: servers that live in the binary
 pub mod demo;
+
+// floor 5: the order
+pub mod pipeline;
+pub mod routes;
+
+// floor 6: everything joined
+pub mod gateway;

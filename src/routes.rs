@@ -39,6 +39,9 @@ pub fn door<'a>(routes: &'a [Arc<Route>], path: &str) -> Option<Door<'a>> {
     }
     match path.strip_prefix(RESOURCE_METADATA)? {
         "" => routes.first().map(Door::Metadata),
-        suffix => routes.iter().find(|route| route.path() == suffix).map(Door::Metadata),
+        suffix => routes
+            .iter()
+            .find(|route| route.path() == suffix)
+            .map(Door::Metadata),
     }
 }

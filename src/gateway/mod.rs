@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::audit::details::{Content, Summary};
 use crate::audit::{self, ChainKey, Sink};
 use crate::auth::Verifier;
 use crate::auth::verifier::SetupError;
@@ -46,7 +47,11 @@ const OBSERVE: Duration = Duration::from_secs(5);
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum StartError {
     #[error("cannot listen on {address}; is another process using it?")]
-    Bind { address: SocketAddr, #[source] source: std::io::Error },
+    Bind {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -62,11 +67,19 @@ pub enum StartError {
     #[error("session ids cannot be sealed")]
     Sessions(#[source] SessionError),
     #[error("upstream of route {route}")]
-    Upstream { route: String, #[source] source: ConnectError },
+    Upstream {
+        route: String,
+        #[source]
+        source: ConnectError,
+    },
     #[error("resource identity `{0}` is no URL")]
     Resource(String),
     #[error("cannot read policy file {path}")]
-    PolicyFile { path: PathBuf, #[source] source: std::io::Error },
+    PolicyFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{}", .0.iter().map(|m| format!("{}:{}: {}", m.file, m.line, m.message)).collect::<Vec<_>>().join("\n"))]
     Policy(Vec<PolicyMistake>),
     #[error(transparent)]
@@ -96,14 +109,19 @@ impl Gateway {
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new());
         let (tls, ca_file) = transport(config)?;
-        let verifier = Verifier::new(&translate::auth(config), clock.clone()).map_err(StartError::Auth)?;
+        let verifier =
+            Verifier::new(&translate::auth(config), clock.clone()).map_err(StartError::Auth)?;
         let routes = translate::routes(config, &verifier, &metrics)?;
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
-        let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age).map_err(StartError::Sessions)?;
+        let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
+            .map_err(StartError::Sessions)?;
         let socket = bind(config.listen.address).await?;
         let ops_socket = bind(config.metrics.address).await?;
-        let (address, ops_address) = (local(&socket, config.listen.address), local(&ops_socket, config.metrics.address));
+        let (address, ops_address) = (
+            local(&socket, config.listen.address),
+            local(&ops_socket, config.metrics.address),
+        );
 
         for (issuer, error) in verifier.load_keys().await {
             warn!(issuer, %error, "keys of the issuer cannot be loaded yet; its tokens are refused until they can");
@@ -111,7 +129,7 @@ impl Gateway {
         let (stop, stopping) = watch::channel(false);
         let pipeline = Arc::new(Pipeline {
             routes,
-            limits: translate::limits(config, address),
+            limits: translate::limits(config),
             verifier,
             quotas,
             sessions,
@@ -120,7 +138,11 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             clock,
             messages: translate::messages(config),
-            pace: Pace { keep_alive: KEEP_ALIVE, first_event: FIRST_EVENT, draining: stopping.clone() },
+            pace: Pace {
+                keep_alive: KEEP_ALIVE,
+                first_event: FIRST_EVENT,
+                draining: stopping.clone(),
+            },
         });
         let readiness = Readiness::default();
         let background = background(&pipeline, &metrics, &readiness, ops_socket, &stopping);
@@ -133,7 +155,16 @@ impl Gateway {
         };
         let listener = tokio::spawn(listener.run(until(stopping)));
         info!(%address, ops = %ops_address, routes = config.routes.len(), "serving");
-        Ok(Self { address, ops_address, ca_file, stop, listener, background, audit, readiness })
+        Ok(Self {
+            address,
+            ops_address,
+            ca_file,
+            stop,
+            listener,
+            background,
+            audit,
+            readiness,
+        })
     }
 
     /// Takes the gateway down: readiness first, then no new connections, requests in flight to their end, streams ended
@@ -152,7 +183,9 @@ impl Gateway {
 }
 
 fn transport(config: &Config) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), StartError> {
-    let Transport::Tls(tls) = &config.listen.transport else { return Ok((None, None)) };
+    let Transport::Tls(tls) = &config.listen.transport else {
+        return Ok((None, None));
+    };
     let min = match tls.min_version {
         TlsVersion::V12 => MinVersion::Tls12,
         TlsVersion::V13 => MinVersion::Tls13,
@@ -161,18 +194,26 @@ fn transport(config: &Config) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), 
         Certificate::Files { cert, key } => Ok((Some(acceptor(cert, key, min)?), None)),
         Certificate::Development { dir } => {
             let made = devcert::ensure(dir, &[])?;
-            Ok((Some(acceptor(&made.cert_file, &made.key_file, min)?), Some(made.ca_file)))
+            Ok((
+                Some(acceptor(&made.cert_file, &made.key_file, min)?),
+                Some(made.ca_file),
+            ))
         }
     }
 }
 
-fn trail(config: &Config, clock: Clock) -> Result<(Sink, audit::Summary), StartError> {
+fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
-        None => Secret::new(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose().clone().into_bytes()),
+        None => Secret::new(
+            keyfile::ensure(&config.state_dir, AUDIT_KEY)?
+                .expose()
+                .clone()
+                .into_bytes(),
+        ),
     };
     let key = ChainKey::new(secret).map_err(|error| StartError::AuditKey(error.to_string()))?;
-    let summary = audit::Summary::new(audit::Content::Shapes, key.details_key());
+    let summary = Summary::new(Content::Ids, key.details_key());
     let settings = audit::Settings {
         directory: config.audit.dir.clone(),
         retention: config.audit.retention,
@@ -195,7 +236,9 @@ fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, source })
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Bind { address, source })
 }
 
 fn local(socket: &TcpListener, asked: SocketAddr) -> SocketAddr {
@@ -215,21 +258,38 @@ fn background(
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     readiness.set("serving", true);
-    let ops = ops::serve(ops_socket, Arc::clone(metrics), readiness.clone(), until(stopping.clone()));
+    let ops = ops::serve(
+        ops_socket,
+        Arc::clone(metrics),
+        readiness.clone(),
+        until(stopping.clone()),
+    );
     let keys = Arc::clone(pipeline);
     let fresh = async move {
         keys.verifier
-            .keep_keys_fresh(|issuer, error| warn!(issuer, %error, "keys of the issuer cannot be refreshed"))
+            .keep_keys_fresh(
+                |issuer, error| warn!(issuer, %error, "keys of the issuer cannot be refreshed"),
+            )
             .await;
     };
-    let (watched, metrics, readiness) = (Arc::clone(pipeline), Arc::clone(metrics), readiness.clone());
+    let (watched, metrics, readiness) =
+        (Arc::clone(pipeline), Arc::clone(metrics), readiness.clone());
     let observe = async move {
         loop {
             readiness.set("audit", watched.audit.ready().is_ok());
-            metrics.observe_keys(watched.verifier.key_sources().map(|keys| (keys.name(), keys.keys_loaded(), keys.refresh_errors())));
+            metrics.observe_keys(
+                watched
+                    .verifier
+                    .key_sources()
+                    .map(|keys| (keys.name(), keys.keys_loaded(), keys.refresh_errors())),
+            );
             watched.quotas.sweep();
             tokio::time::sleep(OBSERVE).await;
         }
     };
-    vec![tokio::spawn(ops), tokio::spawn(fresh), tokio::spawn(observe)]
+    vec![
+        tokio::spawn(ops),
+        tokio::spawn(fresh),
+        tokio::spawn(observe),
+    ]
 }

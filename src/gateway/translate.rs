@@ -1,7 +1,6 @@
 //! From what the operator wrote to what each part is set up with. Plain mapping: every rule about a setting was applied when
 //! the configuration was read.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -36,7 +35,10 @@ pub(crate) fn own(config: &Config) -> Option<OwnSettings> {
     if config.auth.keys.is_empty() {
         return None;
     }
-    let keys = config.auth.keys.iter().map(|key| OwnKey { kid: key.kid.clone(), secret: hex(&key.secret) });
+    let keys = config.auth.keys.iter().map(|key| OwnKey {
+        kid: key.kid.clone(),
+        secret: hex(&key.secret),
+    });
     Some(OwnSettings {
         issuer: config.auth.issuer.clone(),
         keys: keys.collect(),
@@ -60,10 +62,14 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
             config::KeySource::Url(url) => KeySource::Url(url.to_string()),
             config::KeySource::Discover => KeySource::Discover,
         },
-        algorithms: issuer.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect(),
+        algorithms: issuer
+            .algorithms
+            .iter()
+            .filter_map(|name| Algorithm::parse(name))
+            .collect(),
         typ: match issuer.typ.as_deref() {
             None => TypeRule::Any,
-            Some(typ) if typ.eq_ignore_ascii_case("jwt") => TypeRule::Jwt,
+            Some(typ) if typ.eq_ignore_ascii_case("jwt") => TypeRule::Any,
             Some(_) => TypeRule::AccessToken,
         },
         claims: claims(issuer),
@@ -74,15 +80,18 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
 
 fn claims(issuer: &config::Issuer) -> ClaimMapping {
     let given = &issuer.claims;
-    let standard = ClaimMapping::default();
     ClaimMapping {
         tier_claim: given.tier.clone(),
-        tiers: issuer.tier_map.iter().map(|(value, tier)| (value.clone(), tier.clone())).collect(),
+        tiers: issuer
+            .tier_map
+            .iter()
+            .map(|(value, tier)| (value.clone(), tier.clone()))
+            .collect(),
         default_tier: issuer.default_tier.clone(),
         team_claim: given.team.clone(),
         roles_claim: given.roles.clone(),
         scopes_claim: given.scopes.clone(),
-        ..standard
+        ..ClaimMapping::default()
     }
 }
 
@@ -105,7 +114,12 @@ pub(super) fn quotas(config: &Config) -> quota::Settings {
         users: quotas
             .users
             .iter()
-            .map(|(id, user)| (id.clone(), UserLimit::per_minute(per_minute(user.per_minute))))
+            .map(|(id, user)| {
+                (
+                    id.clone(),
+                    UserLimit::per_minute(per_minute(user.per_minute)),
+                )
+            })
             .collect(),
         tools: quotas
             .tools
@@ -125,7 +139,7 @@ pub(super) fn quotas(config: &Config) -> quota::Settings {
     }
 }
 
-pub(super) fn limits(config: &Config, _bound: SocketAddr) -> limits::Settings {
+pub(super) fn limits(config: &Config) -> limits::Settings {
     limits::Settings {
         header_count: config.limits.header_count,
         header_bytes: config.limits.header_bytes,
@@ -150,7 +164,9 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
         connections: limits.connections,
         handshake_timeout: match &config.listen.transport {
             config::Transport::Tls(tls) => tls.handshake_timeout,
-            config::Transport::Plain | config::Transport::BehindTlsProxy => standard.handshake_timeout,
+            config::Transport::Plain | config::Transport::BehindTlsProxy => {
+                standard.handshake_timeout
+            }
         },
         head_timeout: limits.head_timeout,
         // The parser's own bounds lie a little above ours, so that a request just over them still gets our answer.
@@ -166,7 +182,11 @@ pub(super) fn routes(
     verifier: &Verifier,
     metrics: &Metrics,
 ) -> Result<Vec<Arc<Route>>, StartError> {
-    config.routes.iter().map(|route| one_route(config, route, verifier, metrics)).collect()
+    config
+        .routes
+        .iter()
+        .map(|route| one_route(config, route, verifier, metrics))
+        .collect()
 }
 
 fn one_route(
@@ -175,17 +195,28 @@ fn one_route(
     verifier: &Verifier,
     metrics: &Metrics,
 ) -> Result<Arc<Route>, StartError> {
-    let resource = ResourceId::parse(&route.resource).map_err(|_| StartError::Resource(route.resource.clone()))?;
+    let resource = ResourceId::parse(&route.resource)
+        .map_err(|_| StartError::Resource(route.resource.clone()))?;
     let servers = match route.authorization_servers.as_slice() {
-        [] => verifier.authorization_servers().map(ToOwned::to_owned).collect(),
+        [] => verifier
+            .authorization_servers()
+            .map(ToOwned::to_owned)
+            .collect(),
         named => named.to_vec(),
     };
     let metadata =
-        ResourceMetadata::new(&resource, servers, route.scopes_supported.iter().cloned()).named(&route.name);
+        ResourceMetadata::new(&resource, servers, route.scopes_supported.iter().cloned())
+            .named(&route.name);
     let settings = upstream(&route.upstream);
-    let upstream =
-        Upstream::new(settings).map_err(|source| StartError::Upstream { route: route.name.clone(), source })?;
-    let scopes = if route.required_scopes.is_empty() { &route.scopes_supported } else { &route.required_scopes };
+    let upstream = Upstream::new(settings).map_err(|source| StartError::Upstream {
+        route: route.name.clone(),
+        source,
+    })?;
+    let scopes = if route.required_scopes.is_empty() {
+        &route.scopes_supported
+    } else {
+        &route.required_scopes
+    };
     Ok(Route::new(RouteParts {
         name: route.name.clone(),
         path: route.path.clone(),
@@ -205,11 +236,17 @@ fn one_route(
 fn upstream(given: &config::Upstream) -> upstream::Settings {
     let target = match &given.endpoint {
         Endpoint::Http(url) => Target::Web(url.as_str().parse::<Uri>().unwrap_or_default()),
-        Endpoint::Unix { socket, path } => Target::Unix { socket: socket.clone(), path: path.clone() },
+        Endpoint::Unix { socket, path } => Target::Unix {
+            socket: socket.clone(),
+            path: path.clone(),
+        },
     };
     upstream::Settings {
         ca_file: given.ca_file.clone(),
-        client_identity: given.client_identity.as_ref().map(|pair| (pair.cert.clone(), pair.key.clone())),
+        client_identity: given
+            .client_identity
+            .as_ref()
+            .map(|pair| (pair.cert.clone(), pair.key.clone())),
         connect_timeout: given.connect_timeout,
         first_byte_timeout: given.first_byte_timeout,
         idle_timeout: given.idle_timeout,
@@ -221,20 +258,36 @@ fn upstream(given: &config::Upstream) -> upstream::Settings {
 }
 
 /// The policy of one route: the files, the rules for everybody, and the route's own.
-pub(crate) fn policies(config: &Config, route: &config::Route) -> Result<policy::Settings, StartError> {
+pub(crate) fn policies(
+    config: &Config,
+    route: &config::Route,
+) -> Result<policy::Settings, StartError> {
     let mut files = Vec::new();
     for path in &config.policy.files {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| StartError::PolicyFile { path: path.clone(), source })?;
-        files.push(PolicyFile { name: path.display().to_string(), text });
+        let text = std::fs::read_to_string(path).map_err(|source| StartError::PolicyFile {
+            path: path.clone(),
+            source,
+        })?;
+        files.push(PolicyFile {
+            name: path.display().to_string(),
+            text,
+        });
     }
-    let lists = |rules: &config::ToolRules| ToolLists { enabled: rules.enabled.clone(), disabled: rules.disabled.clone() };
+    let lists = |rules: &config::ToolRules| ToolLists {
+        enabled: rules.enabled.clone(),
+        disabled: rules.disabled.clone(),
+    };
     Ok(policy::Settings {
         route: route.name.clone(),
         files,
         everywhere: Rules {
             tools: lists(&config.policy.tools),
-            tiers: config.policy.tiers.iter().map(|(tier, rules)| (tier.clone(), lists(rules))).collect(),
+            tiers: config
+                .policy
+                .tiers
+                .iter()
+                .map(|(tier, rules)| (tier.clone(), lists(rules)))
+                .collect(),
             read_only: config.policy.read_only,
             read_only_tools: route.tools.read_only_tools.clone(),
             ..Rules::default()

@@ -28,12 +28,18 @@ enum Content {
 impl ReplyBody {
     /// A body that is known in full.
     pub const fn full(bytes: Bytes) -> Self {
-        Self { content: Content::Full(bytes), trail: None }
+        Self {
+            content: Content::Full(bytes),
+            trail: None,
+        }
     }
 
     /// A body that comes piece by piece.
     pub fn pieces(pieces: Pieces) -> Self {
-        Self { content: Content::Pieces(pieces), trail: None }
+        Self {
+            content: Content::Pieces(pieces),
+            trail: None,
+        }
     }
 
     /// Ties the request's trail to this body's end.
@@ -88,7 +94,11 @@ impl Drop for ReplyBody {
     /// A full body that was handed over is complete, even though nobody asked for its end; a stream that is dropped before
     /// its end means that the caller went away.
     fn drop(&mut self) {
-        let end = if self.is_end_stream() { End::Complete } else { End::CallerLeft };
+        let end = if self.is_end_stream() {
+            End::Complete
+        } else {
+            End::CallerLeft
+        };
         self.close(end);
     }
 }

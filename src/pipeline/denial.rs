@@ -60,14 +60,31 @@ impl Denial {
         code: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let answer =
-            Answer::Http { status, code, message: message.into(), details: None, headers: HeaderMap::new() };
-        Self { stage, reason: code, rule: None, detail: None, answer }
+        let answer = Answer::Http {
+            status,
+            code,
+            message: message.into(),
+            details: None,
+            headers: HeaderMap::new(),
+        };
+        Self {
+            stage,
+            reason: code,
+            rule: None,
+            detail: None,
+            answer,
+        }
     }
 
     /// A refusal with a JSON-RPC error body.
     pub const fn rpc(stage: Stage, reason: &'static str, status: StatusCode, body: Bytes) -> Self {
-        Self { stage, reason, rule: None, detail: None, answer: Answer::Rpc { status, body } }
+        Self {
+            stage,
+            reason,
+            rule: None,
+            detail: None,
+            answer: Answer::Rpc { status, body },
+        }
     }
 
     /// The same, with what the operator should know.
@@ -81,11 +98,21 @@ impl From<LimitsError> for Denial {
     fn from(error: LimitsError) -> Self {
         use LimitsError as E;
         let (status, code, message) = match error {
-            E::HeaderCount | E::HeaderBytes => {
-                (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The request's headers are too large")
-            }
-            E::UriBytes => (StatusCode::URI_TOO_LONG, "uri_too_long", "The request target is too long"),
-            E::HostAmbiguous => (StatusCode::BAD_REQUEST, "invalid_host", "Exactly one Host is needed"),
+            E::HeaderCount | E::HeaderBytes => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                "The request's headers are too large",
+            ),
+            E::UriBytes => (
+                StatusCode::URI_TOO_LONG,
+                "uri_too_long",
+                "The request target is too long",
+            ),
+            E::HostAmbiguous => (
+                StatusCode::BAD_REQUEST,
+                "invalid_host",
+                "Exactly one Host is needed",
+            ),
             E::HostForeign => (
                 StatusCode::MISDIRECTED_REQUEST,
                 "misdirected_request",
@@ -96,7 +123,11 @@ impl From<LimitsError> for Denial {
                 "origin_not_allowed",
                 "This Origin may not call; the operator can add it to cors.allowed_origins",
             ),
-            E::Framing => (StatusCode::BAD_REQUEST, "invalid_framing", "The message framing is ambiguous"),
+            E::Framing => (
+                StatusCode::BAD_REQUEST,
+                "invalid_framing",
+                "The message framing is ambiguous",
+            ),
             E::ContentEncoding => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_content_encoding",
@@ -107,12 +138,26 @@ impl From<LimitsError> for Denial {
                 "unsupported_media_type",
                 "Content-Type must be application/json",
             ),
-            E::BodyBytes => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too large"),
-            E::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout", "The body did not arrive in time"),
-            E::BodyBroken => (StatusCode::BAD_REQUEST, "incomplete_body", "The body broke off"),
+            E::BodyBytes => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                "The body is too large",
+            ),
+            E::BodyTimeout => (
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "The body did not arrive in time",
+            ),
+            E::BodyBroken => (
+                StatusCode::BAD_REQUEST,
+                "incomplete_body",
+                "The body broke off",
+            ),
         };
         let stage = match error {
-            E::ContentEncoding | E::ContentType | E::BodyBytes | E::BodyTimeout | E::BodyBroken => Stage::Read,
+            E::ContentEncoding | E::ContentType | E::BodyBytes | E::BodyTimeout | E::BodyBroken => {
+                Stage::Read
+            }
             _ => Stage::Limits,
         };
         Self::http(stage, status, code, message)

@@ -12,8 +12,8 @@ use super::{reply, stream};
 use crate::mcp::{Id, errors};
 use crate::session::SessionSeal;
 use crate::stage::Stage;
-use crate::upstream::headers::{self, SESSION_ID};
 use crate::upstream::UpstreamError;
+use crate::upstream::headers::{self, SESSION_ID};
 
 /// How the gateway keeps a stream alive and ends it.
 pub use stream::Pace;
@@ -32,7 +32,9 @@ pub async fn exchange(
     pace: Pace,
 ) -> Result<Response<ReplyBody>, Denial> {
     let id = cleared.id.clone();
-    relay(cleared, lens, seal, pace).await.map_err(|error| failed(&error, id.as_ref()))
+    relay(cleared, lens, seal, pace)
+        .await
+        .map_err(|error| failed(&error, id.as_ref()))
 }
 
 async fn relay(
@@ -42,7 +44,9 @@ async fn relay(
     pace: Pace,
 ) -> Result<Response<ReplyBody>, UpstreamError> {
     let upstream = lens.route().upstream();
-    let sent = upstream.exchange(cleared.method, cleared.headers, cleared.body).await?;
+    let sent = upstream
+        .exchange(cleared.method, cleared.headers, cleared.body)
+        .await?;
     judge(&sent)?;
     let mut outgoing = headers::toward_downstream(sent.headers());
     if cleared.opens_session {
@@ -57,7 +61,10 @@ async fn relay(
     *response.status_mut() = status;
     // A body that was rewritten into JSON keeps its own label.
     for (name, value) in &outgoing {
-        response.headers_mut().entry(name).or_insert_with(|| value.clone());
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert_with(|| value.clone());
     }
     Ok(response)
 }
@@ -70,8 +77,12 @@ fn judge(answer: &Response<Incoming>) -> Result<(), UpstreamError> {
         return Err(UpstreamError::Coded);
     }
     match status {
-        status if status.is_redirection() || status.is_informational() => Err(UpstreamError::Redirect(status)),
-        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(UpstreamError::Unauthorized(status)),
+        status if status.is_redirection() || status.is_informational() => {
+            Err(UpstreamError::Redirect(status))
+        }
+        StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            Err(UpstreamError::Unauthorized(status))
+        }
         status if status.is_server_error() => Err(UpstreamError::Failed(status)),
         _ => Ok(()),
     }
@@ -84,7 +95,9 @@ fn session(
     lens: &Lens,
     seal: &SessionSeal,
 ) -> Result<(), UpstreamError> {
-    let Some(id) = incoming.get(SESSION_ID) else { return Ok(()) };
+    let Some(id) = incoming.get(SESSION_ID) else {
+        return Ok(());
+    };
     let sealed = lens
         .seal(seal, id.as_bytes())
         .ok()
@@ -105,7 +118,7 @@ fn is_stream(headers: &HeaderMap) -> bool {
 /// The upstream's failure as the caller sees it: whose fault, and nothing of its insides (R509).
 fn failed(error: &UpstreamError, id: Option<&Id>) -> Denial {
     let status = error.status();
-    let body = errors::error(id, i64::from(status.as_u16()), error.public());
+    let body = errors::plain(id.into(), i64::from(status.as_u16()), error.public());
     Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error))
 }
 

@@ -40,36 +40,62 @@ impl Envelope {
 }
 
 /// Stage 3. The fast way is a look into memory; only a token that was never seen may have to wait for keys.
-pub(super) async fn authenticate(verifier: &Verifier, head: &Parts, route: &Route) -> Result<Arc<Principal>, Denial> {
+pub(super) async fn authenticate(
+    verifier: &Verifier,
+    head: &Parts,
+    route: &Route,
+) -> Result<Arc<Principal>, Denial> {
     let refused = |error: AuthError| unauthenticated(&error, route);
-    let bearer = verifier.bearer(&head.headers, head.uri.query()).map_err(refused)?;
+    let bearer = verifier
+        .bearer(&head.headers, head.uri.query())
+        .map_err(refused)?;
     match verifier.cached(&bearer, route.resource()) {
         Some(principal) => Ok(principal),
-        None => verifier.verify(&bearer, route.resource()).await.map_err(refused),
+        None => verifier
+            .verify(&bearer, route.resource())
+            .await
+            .map_err(refused),
     }
 }
 
 fn unauthenticated(error: &AuthError, route: &Route) -> Denial {
-    let mut denial = Denial::http(Stage::Auth, error.status(), error.code(), error.message()).because(error);
+    let mut denial =
+        Denial::http(Stage::Auth, error.status(), error.code(), error.message()).because(error);
     denial.reason = error.reason();
-    if let Answer::Http { headers, details, .. } = &mut denial.answer {
-        *details = error.details().and_then(|details| serde_json::to_value(details).ok());
-        let challenge = Challenge::refusing(route.resource(), error).scopes(route.scopes().iter().map(String::as_str));
+    if let Answer::Http {
+        headers, details, ..
+    } = &mut denial.answer
+    {
+        *details = error
+            .details()
+            .and_then(|details| serde_json::to_value(details).ok());
+        let challenge = Challenge::refusing(route.resource(), error)
+            .scopes(route.scopes().iter().map(String::as_str));
         headers.insert(WWW_AUTHENTICATE, challenge.header());
     }
     denial
 }
 
 /// Stage 4, first half: one request of this user, whatever it is.
-pub(super) fn admit(quotas: &Quotas, principal: &Principal, envelope: &mut Envelope) -> Result<Admission, Denial> {
+pub(super) fn admit(
+    quotas: &Quotas,
+    principal: &Principal,
+    envelope: &mut Envelope,
+) -> Result<Admission, Denial> {
     let admission = quotas.admit(principal).map_err(over)?;
     admission.allowance().write(&mut envelope.limits);
     Ok(admission)
 }
 
 /// Stage 4, second half: the action's own limit and the tool's weight.
-pub(super) fn charge(admission: &mut Admission, errand: &Errand, envelope: &mut Envelope) -> Result<(), Denial> {
-    let Errand::Send { message, .. } = errand else { return Ok(()) };
+pub(super) fn charge(
+    admission: &mut Admission,
+    errand: &Errand,
+    envelope: &mut Envelope,
+) -> Result<(), Denial> {
+    let Errand::Send { message, .. } = errand else {
+        return Ok(());
+    };
     let action = match message.operation() {
         Operation::CallTool { name, .. } => name,
         _ => "default",
@@ -81,7 +107,11 @@ pub(super) fn charge(admission: &mut Admission, errand: &Errand, envelope: &mut 
 
 /// A stream does not count among the user's calls but among the user's streams, from before it is opened.
 pub(super) fn place(admission: Admission, cleared: &Cleared) -> Result<Admission, Denial> {
-    if cleared.long_lived { admission.into_stream().map_err(over) } else { Ok(admission) }
+    if cleared.long_lived {
+        admission.into_stream().map_err(over)
+    } else {
+        Ok(admission)
+    }
 }
 
 fn over(error: QuotaError) -> Denial {
@@ -92,18 +122,29 @@ fn over(error: QuotaError) -> Denial {
             StatusCode::TOO_MANY_REQUESTS
         }
     };
-    let mut denial = Denial::http(Stage::Quota, status, said.error.code, said.error.message).because(&error);
+    let mut denial =
+        Denial::http(Stage::Quota, status, said.error.code, said.error.message).because(&error);
     denial.reason = error.reason();
-    if let Answer::Http { headers, details, .. } = &mut denial.answer {
+    if let Answer::Http {
+        headers, details, ..
+    } = &mut denial.answer
+    {
         error.write(headers);
-        *details = said.error.details.and_then(|details| serde_json::to_value(details).ok());
+        *details = said
+            .error
+            .details
+            .and_then(|details| serde_json::to_value(details).ok());
     }
     denial
 }
 
 /// The answer to a CORS preflight. No token is asked for: a browser sends none with it (Fetch standard).
 pub(super) fn preflight(head: &Parts, origin: &HeaderValue) -> Response<ReplyBody> {
-    plain(StatusCode::NO_CONTENT, cors::preflight(head, origin), Bytes::new())
+    plain(
+        StatusCode::NO_CONTENT,
+        cors::preflight(head, origin),
+        Bytes::new(),
+    )
 }
 
 /// Protected resource metadata (RFC 9728 section 3.2).
@@ -125,7 +166,12 @@ fn open_door(head: &Parts, body: Bytes) -> Result<Response<ReplyBody>, Denial> {
 
 /// The answer to a path that is on no list.
 pub(super) fn no_such_path() -> Denial {
-    Denial::http(Stage::Limits, StatusCode::NOT_FOUND, "not_found", "Nothing is served at this path")
+    Denial::http(
+        Stage::Limits,
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "Nothing is served at this path",
+    )
 }
 
 /// The answer while no audit line can be written.

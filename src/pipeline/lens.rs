@@ -10,10 +10,21 @@ use super::route::Route;
 use super::screen::{Cleared, View};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
-use crate::mcp::{Filtered, Id, Item, ListAnswer, ListError, ListShape, errors};
+use crate::mcp::{self, Filtered, Id, Item, ListError, ListShape, errors, errors::ReplyTo};
 use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
 use crate::upstream::UpstreamError;
+
+/// What became of a message of the upstream.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// It may pass as it is.
+    Same,
+    /// The caller gets this instead.
+    Instead(Bytes),
+    /// The upstream does not know the tool. The caller gets this, and nothing of how the upstream put it.
+    UnknownTool(Bytes),
+}
 
 /// The eyes with which one answer is read.
 #[derive(Clone)]
@@ -28,7 +39,12 @@ pub struct Lens {
 
 impl Lens {
     /// The lens for the answer to what was cleared.
-    pub fn new(route: &Arc<Route>, principal: &Arc<Principal>, cleared: &Cleared, now: Timestamp) -> Self {
+    pub fn new(
+        route: &Arc<Route>,
+        principal: &Arc<Principal>,
+        cleared: &Cleared,
+        now: Timestamp,
+    ) -> Self {
         Self {
             route: Arc::clone(route),
             principal: Arc::clone(principal),
@@ -57,36 +73,55 @@ impl Lens {
         seal.seal(id, &self.principal, self.route.name(), self.now)
     }
 
-    /// One message of the upstream as this caller may see it; none if it may pass as it is.
+    /// One message of the upstream as this caller may see it.
     ///
     /// # Errors
     /// [`UpstreamError::Unreadable`] when it could hide a list from us.
-    pub fn message(&self, message: &[u8]) -> Result<Option<Bytes>, UpstreamError> {
+    pub fn message(&self, message: &[u8]) -> Result<Seen, UpstreamError> {
         if let View::Call(name) = &self.view
             && errors::is_unknown_tool(message, name)
         {
-            return Ok(Some(errors::unknown_tool(self.id.as_ref(), name)));
+            return Ok(Seen::UnknownTool(errors::unknown_tool(
+                self.id.as_ref().into(),
+                name,
+            )));
         }
         if self.view != View::List && !may_hold_a_list(message) {
-            return Ok(None);
+            return Ok(Seen::Same);
         }
-        self.filter(message).map_err(|error| UpstreamError::Unreadable(error.to_string()))
+        self.filter(message)
+            .map_err(|error| UpstreamError::Unreadable(error.to_string()))
     }
 
-    fn filter(&self, message: &[u8]) -> Result<Option<Bytes>, ListError> {
-        let answer = ListAnswer::read(message)?;
-        self.route.catalogue().learn(answer.tools());
+    fn filter(&self, message: &[u8]) -> Result<Seen, ListError> {
+        let answer = mcp::Answer::read(message)?;
+        self.route.catalogue().learn(&answer);
         let filtered = answer.filter(&mut |item| self.keeps(item), self.modern)?;
         Ok(match filtered {
-            Filtered::Unchanged => None,
-            Filtered::Rewritten { body, .. } => Some(body),
+            Filtered::Unchanged => Seen::Same,
+            Filtered::Rewritten { body, .. } => Seen::Instead(body),
         })
+    }
+
+    /// What a modern caller hears when its stream breaks: the request is lost, for nothing can be resumed in that era. A
+    /// legacy caller hears nothing, because it may resume.
+    pub fn last_words(&self, error: &UpstreamError) -> Option<Bytes> {
+        let id = self.id.as_ref().filter(|_| self.modern)?;
+        let body = errors::plain(
+            ReplyTo::Id(id),
+            i64::from(error.status().as_u16()),
+            error.public(),
+        );
+        Some([b"data: ", body.as_ref(), b"\n\n"].concat().into())
     }
 
     fn keeps(&self, item: &Item<'_>) -> bool {
         let name = item.name.as_ref();
         let ask = match item.shape {
-            ListShape::Tools => Ask::Tool { name, arguments: None },
+            ListShape::Tools => Ask::Tool {
+                name,
+                arguments: None,
+            },
             ListShape::Prompts => Ask::Prompt { name },
             ListShape::Resources | ListShape::Templates => Ask::Resource { uri: name },
         };
@@ -97,6 +132,14 @@ impl Lens {
 /// Whether a message has any chance of holding a list: one of the member names, or an escape that could spell one. Streams
 /// carry lists for requests that we did not see, when they are resumed.
 fn may_hold_a_list(message: &[u8]) -> bool {
-    const MARKS: [&[u8]; 5] = [b"\"tools\"", b"\"prompts\"", b"\"resources\"", b"\"resourceTemplates\"", b"\\u"];
-    MARKS.iter().any(|mark| memchr::memmem::find(message, mark).is_some())
+    const MARKS: [&[u8]; 5] = [
+        b"\"tools\"",
+        b"\"prompts\"",
+        b"\"resources\"",
+        b"\"resourceTemplates\"",
+        b"\\u",
+    ];
+    MARKS
+        .iter()
+        .any(|mark| memchr::memmem::find(message, mark).is_some())
 }

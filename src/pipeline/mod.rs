@@ -5,19 +5,19 @@
 //! stage arms the limits under which that happens. And the quota is charged twice, once per user before the read and once
 //! per action after it, because only the body says what the action is.
 
-mod body;
-mod denial;
-mod exchange;
-mod gates;
-mod lens;
-mod permit;
-mod read;
-mod reply;
-mod respond;
-mod route;
-mod screen;
-mod stream;
-mod trail;
+pub mod body;
+pub mod denial;
+pub mod exchange;
+pub mod gates;
+pub mod lens;
+pub mod permit;
+pub mod read;
+pub mod reply;
+pub mod respond;
+pub mod route;
+pub mod screen;
+pub mod stream;
+pub mod trail;
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::audit::{Sink, Summary};
+use crate::audit::Sink;
+use crate::audit::details::Summary;
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::limits::{self, cors};
@@ -39,7 +40,7 @@ use crate::telemetry::metrics::Metrics;
 pub use body::ReplyBody;
 use denial::Denial;
 use gates::Envelope;
-pub use route::{Route, RouteParts};
+pub use route::{Answers, Route, RouteParts};
 pub use stream::Pace;
 use trail::Trail;
 
@@ -84,11 +85,12 @@ impl Pipeline {
         if let (Some(origin), true) = (armed.origin(), cors::is_preflight(head)) {
             return Ok(gates::preflight(head, origin));
         }
-        let route = match routes::door(&self.routes, head.uri.path()).ok_or_else(gates::no_such_path)? {
-            Door::Mcp(route) => route,
-            Door::Metadata(route) => return gates::metadata(head, route),
-            Door::Health => return gates::health(head),
-        };
+        let route =
+            match routes::door(&self.routes, head.uri.path()).ok_or_else(gates::no_such_path)? {
+                Door::Mcp(route) => route,
+                Door::Metadata(route) => return gates::metadata(head, route),
+                Door::Health => return gates::health(head),
+            };
         trail.route(route);
         let principal = gates::authenticate(&self.verifier, head, route).await?;
         trail.principal(&principal);
@@ -103,7 +105,14 @@ impl Pipeline {
         trail.allowed_by(permit.rule().as_str());
         trail.passed(Stage::Policy);
         let now = self.clock.now();
-        let cleared = screen::clear(&permit, errand, head, &principal, route, (&self.sessions, now))?;
+        let cleared = screen::clear(
+            &permit,
+            errand,
+            head,
+            &principal,
+            route,
+            (&self.sessions, now),
+        )?;
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared)?);
         let lens = lens::Lens::new(route, &principal, &cleared, now);
@@ -116,7 +125,9 @@ impl Pipeline {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         let (head, body) = request.into_parts();
         let begun = match self.audit.reserve() {
-            Ok(slot) => Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics)).ok(),
+            Ok(slot) => {
+                Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics)).ok()
+            }
             Err(_) => None,
         };
         // No line, no service (fail closed): an act that cannot be recorded must not happen.

@@ -8,7 +8,8 @@ use super::denial::{Answer, Denial};
 use super::read::Errand;
 use super::route::Route;
 use crate::auth::{Challenge, Principal};
-use crate::mcp::{Era, Message, Operation, Reference, errors};
+use crate::mcp::errors::{self, ReplyTo};
+use crate::mcp::{Era, Message, Operation, Reference};
 use crate::policy::{Ask, Permit, PolicyError};
 use crate::stage::Stage;
 
@@ -46,13 +47,16 @@ pub fn permit(route: &Route, principal: &Principal, errand: &Errand) -> Result<P
 fn asks<'a>(operation: Operation<'a>, method: &'a str) -> impl Iterator<Item = Ask<'a>> {
     let one = match operation {
         Operation::CallTool { name, arguments } => Ask::Tool { name, arguments },
-        Operation::GetPrompt { name, .. } | Operation::Complete { reference: Reference::Prompt(name) } => {
-            Ask::Prompt { name }
-        }
+        Operation::GetPrompt { name, .. }
+        | Operation::Complete {
+            reference: Reference::Prompt(name),
+        } => Ask::Prompt { name },
         Operation::ReadResource { uri }
         | Operation::Subscribe { uri }
         | Operation::Unsubscribe { uri }
-        | Operation::Complete { reference: Reference::Resource(uri) } => Ask::Resource { uri },
+        | Operation::Complete {
+            reference: Reference::Resource(uri),
+        } => Ask::Resource { uri },
         Operation::ListTools
         | Operation::ListPrompts
         | Operation::ListResources
@@ -76,29 +80,43 @@ fn refused(error: PolicyError, ask: Ask<'_>, message: &Message, era: Era, route:
         PolicyError::Hidden { .. } => hidden(ask, message, era),
         PolicyError::MethodNotAllowed { .. } => method_refused(message, era),
         PolicyError::InsufficientScope { needed } => insufficient_scope(needed, route),
-        PolicyError::ArgumentsRefused { .. } | PolicyError::Unreadable(_) | PolicyError::EngineFailure { .. } => {
+        PolicyError::ArgumentsRefused { .. }
+        | PolicyError::Unreadable(_)
+        | PolicyError::EngineFailure { .. } => {
             let text = "Refused by policy: these arguments are not allowed";
-            answer(message, "arguments_refused", errors::error(message.id(), REFUSED_BY_POLICY, text))
+            answer(
+                message,
+                "arguments_refused",
+                errors::plain(message.id().into(), REFUSED_BY_POLICY, text),
+            )
         }
     };
-    denial.rule = error.rule().map(ToString::to_string);
+    denial.rule = error.rule().map(|rule| rule.as_str().to_owned());
     denial.because(error)
 }
 
 /// A name that the caller may not know of does not exist (200 and -32602, as MCP servers answer an unknown one).
 fn hidden(ask: Ask<'_>, message: &Message, era: Era) -> Denial {
-    let id = message.id();
+    let id = ReplyTo::from(message.id());
     match ask {
         Ask::Tool { name, .. } => answer(message, "hidden_tool", errors::unknown_tool(id, name)),
         Ask::Prompt { name } => answer(message, "hidden_prompt", errors::unknown_prompt(id, name)),
-        Ask::Resource { uri } => answer(message, "hidden_resource", errors::resource_not_found(id, uri, era)),
+        Ask::Resource { uri } => answer(
+            message,
+            "hidden_resource",
+            errors::resource_not_found(id, uri, era),
+        ),
         Ask::Method { .. } => method_refused(message, era),
     }
 }
 
 fn method_refused(message: &Message, era: Era) -> Denial {
-    let status = if era.is_modern() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-    let body = errors::method_not_found(message.id(), message.method().unwrap_or_default());
+    let status = if era.is_modern() {
+        StatusCode::NOT_FOUND
+    } else {
+        StatusCode::OK
+    };
+    let body = errors::method_not_found(message.id().into());
     let mut denial = answer(message, "method_refused", body);
     if let Answer::Rpc { status: given, .. } = &mut denial.answer {
         *given = status;
@@ -109,7 +127,13 @@ fn method_refused(message: &Message, era: Era) -> Denial {
 fn door_refused(error: PolicyError, route: &Route) -> Denial {
     match &error {
         PolicyError::InsufficientScope { needed } => insufficient_scope(needed, route),
-        _ => Denial::http(Stage::Policy, StatusCode::FORBIDDEN, "forbidden", "This is not allowed here").because(error),
+        _ => Denial::http(
+            Stage::Policy,
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "This is not allowed here",
+        )
+        .because(error),
     }
 }
 
@@ -124,14 +148,18 @@ fn answer(message: &Message, reason: &'static str, body: bytes::Bytes) -> Denial
 
 /// RFC 6750 section 3.1 and MCP authorization: all scopes of the operation in one challenge.
 fn insufficient_scope(needed: &[String], route: &Route) -> Denial {
-    let challenge = Challenge::insufficient_scope(route.resource(), needed.iter().map(String::as_str));
+    let challenge =
+        Challenge::insufficient_scope(route.resource(), needed.iter().map(String::as_str));
     let mut denial = Denial::http(
         Stage::Policy,
         StatusCode::FORBIDDEN,
         "insufficient_scope",
         "The token lacks a scope that this operation needs",
     );
-    if let Answer::Http { headers, details, .. } = &mut denial.answer {
+    if let Answer::Http {
+        headers, details, ..
+    } = &mut denial.answer
+    {
         headers.insert(http::header::WWW_AUTHENTICATE, challenge.header());
         *details = Some(json!({ "required_scopes": needed }));
     }

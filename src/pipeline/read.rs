@@ -8,7 +8,8 @@ use hyper::body::Incoming;
 
 use super::denial::{Answer, Denial};
 use crate::limits::{self, Armed};
-use crate::mcp::{self, Era, Message, errors};
+use crate::mcp::errors::{self, ReplyTo};
+use crate::mcp::{self, Era, EraError, Id, Message};
 use crate::quota::Admission;
 use crate::stage::Stage;
 
@@ -44,9 +45,8 @@ pub async fn errand(
             limits::expect_json(&head.headers)?;
             let bytes = limits::body::read(body, &head.headers, armed).await?;
             let message = Message::decode(bytes, limits).map_err(|error| undecodable(&error))?;
-            let era = Era::of(&head.headers, &message).map_err(|error| {
-                Denial::rpc(Stage::Read, error.reason(), error.status(), errors::era(message.id(), &error))
-            })?;
+            let era =
+                Era::of(&head.headers, &message).map_err(|error| no_era(&error, message.id()))?;
             Ok(Errand::Send { message, era })
         }
         Method::GET | Method::DELETE => match Era::claimed(&head.headers) {
@@ -54,20 +54,42 @@ pub async fn errand(
             Ok(Era::Legacy(_)) => Ok(Errand::End),
             // MCP 2026-07-28, transport: POST is the only method.
             Ok(Era::Modern(_)) => Err(not_allowed("POST")),
-            Err(error) => Err(Denial::rpc(Stage::Read, error.reason(), error.status(), errors::era(None, &error))),
+            Err(error) => Err(no_era(&error, None)),
         },
         _ => Err(not_allowed("GET, POST, DELETE")),
     }
 }
 
 fn undecodable(error: &mcp::DecodeError) -> Denial {
-    Denial::rpc(Stage::Read, error.reason(), StatusCode::BAD_REQUEST, errors::decode(error)).because(error)
+    let to = error.id.as_ref().map_or(ReplyTo::Null, ReplyTo::Id);
+    let body = errors::plain(to, error.fault.code(), &error.to_string());
+    Denial::rpc(
+        Stage::Read,
+        "invalid_message",
+        StatusCode::BAD_REQUEST,
+        body,
+    )
+    .because(error)
+}
+
+/// A request that does not say consistently which revision it speaks. Clients of both eras recognise these bodies; without
+/// one they would fall back to the older era.
+fn no_era(error: &EraError, id: Option<&Id>) -> Denial {
+    let body = match error {
+        EraError::Unknown { requested } => errors::unsupported_version(id.into(), requested),
+        _ => errors::plain(id.into(), error.code(), &error.to_string()),
+    };
+    Denial::rpc(Stage::Read, "protocol_version", error.status(), body).because(error)
 }
 
 /// The answer to a method that the path does not have (RFC 9110 section 15.5.6 asks for Allow).
 pub fn not_allowed(allow: &'static str) -> Denial {
-    let mut denial =
-        Denial::http(Stage::Read, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This method is not served here");
+    let mut denial = Denial::http(
+        Stage::Read,
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This method is not served here",
+    );
     if let Answer::Http { headers, .. } = &mut denial.answer {
         headers.insert(ALLOW, HeaderValue::from_static(allow));
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::ReplyBody;
 use super::exchange::declared;
-use super::lens::Lens;
+use super::lens::{Lens, Seen};
 use super::respond::JSON;
 use super::screen::View;
 use crate::upstream::UpstreamError;
@@ -25,16 +25,26 @@ const SMALL: usize = 4096;
 ///
 /// # Errors
 /// [`UpstreamError`] when a part that must be inspected is too large, unreadable or does not come.
-pub async fn relay(answer: Response<Incoming>, lens: Lens) -> Result<Response<ReplyBody>, UpstreamError> {
+pub async fn relay(
+    answer: Response<Incoming>,
+    lens: Lens,
+) -> Result<Response<ReplyBody>, UpstreamError> {
     let idle = lens.route().upstream().idle_timeout();
     let total = lens.route().upstream().total_timeout();
     let (head, body) = answer.into_parts();
     let limit = match lens.view() {
         View::List => lens.route().answers().list_bytes,
-        View::Call(_) if declared(&head.headers).is_none_or(|length| length <= SMALL as u64) => SMALL,
+        View::Call(_) if declared(&head.headers).is_none_or(|length| length <= SMALL as u64) => {
+            SMALL
+        }
         View::Call(_) | View::Other => 0,
     };
-    let mut begun = Begun { body, idle, until: Instant::now() + total, whole: false };
+    let mut begun = Begun {
+        body,
+        idle,
+        until: Instant::now() + total,
+        whole: false,
+    };
     let start = begun.up_to(limit).await?;
     if !begun.whole {
         return match lens.view() {
@@ -45,15 +55,19 @@ pub async fn relay(answer: Response<Incoming>, lens: Lens) -> Result<Response<Re
     if !is_json(&head.headers) {
         // A list under another label would be read by no filter, though perhaps by a client.
         let list = *lens.view() == View::List && head.status.is_success() && !start.is_empty();
-        return if list { Err(UpstreamError::Unreadable("content type".into())) } else { Ok(Response::new(ReplyBody::full(start))) };
+        return if list {
+            Err(UpstreamError::Unreadable("content type".into()))
+        } else {
+            Ok(Response::new(ReplyBody::full(start)))
+        };
     }
     let mut response = Response::new(ReplyBody::full(Bytes::new()));
     let body = match lens.message(&start)? {
-        Some(changed) => {
+        Seen::Same => start,
+        Seen::Instead(changed) | Seen::UnknownTool(changed) => {
             response.headers_mut().insert(CONTENT_TYPE, JSON);
             changed
         }
-        None => start,
     };
     *response.body_mut() = ReplyBody::full(body);
     Ok(response)
@@ -113,19 +127,22 @@ impl Begun {
     /// What was read, and then the rest as it comes.
     fn rest(self, start: Bytes) -> ReplyBody {
         let state = (Some(start), self, false);
-        ReplyBody::pieces(Box::pin(unfold(state, |(start, mut begun, ended)| async move {
-            if ended {
-                return None;
-            }
-            if let Some(start) = start.filter(|start| !start.is_empty()) {
-                return Some((Ok(start), (None, begun, false)));
-            }
-            match begun.next().await {
-                Ok(None) => None,
-                Ok(Some(piece)) => Some((Ok(piece), (None, begun, false))),
-                Err(error) => Some((Err(error), (None, begun, true))),
-            }
-        })))
+        ReplyBody::pieces(Box::pin(unfold(
+            state,
+            |(start, mut begun, ended)| async move {
+                if ended {
+                    return None;
+                }
+                if let Some(start) = start.filter(|start| !start.is_empty()) {
+                    return Some((Ok(start), (None, begun, false)));
+                }
+                match begun.next().await {
+                    Ok(None) => None,
+                    Ok(Some(piece)) => Some((Ok(piece), (None, begun, false))),
+                    Err(error) => Some((Err(error), (None, begun, true))),
+                }
+            },
+        )))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
@@ -21,9 +21,13 @@ pub fn refuse(answer: Answer, request_id: &str) -> Response<ReplyBody> {
     match answer {
         Answer::Status(status) => plain(status, HeaderMap::new(), Bytes::new()),
         Answer::Rpc { status, body } => plain(status, HeaderMap::new(), body),
-        Answer::Http { status, code, message, details, headers } => {
-            plain(status, headers, nested(code, &message, details, request_id))
-        }
+        Answer::Http {
+            status,
+            code,
+            message,
+            details,
+            headers,
+        } => plain(status, headers, nested(code, &message, details, request_id)),
     }
 }
 
@@ -44,7 +48,9 @@ fn nested(code: &str, message: &str, details: Option<Value>, request_id: &str) -
     if let (Some(details), Some(members)) = (details, error.as_object_mut()) {
         members.insert("details".into(), details);
     }
-    json!({ "error": error, "request_id": request_id }).to_string().into()
+    json!({ "error": error, "request_id": request_id })
+        .to_string()
+        .into()
 }
 
 /// The headers that every answer carries (R074, R325). HSTS only where TLS is ours: over plain HTTP it means nothing
@@ -57,9 +63,14 @@ pub fn secure(headers: &mut HeaderMap, request_id: &str, encrypted: bool) {
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
     );
-    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     if encrypted {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000; includeSubDomains"));
+        headers.insert(
+            STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000; includeSubDomains"),
+        );
     }
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
@@ -75,14 +86,22 @@ mod tests {
         let mut headers = HeaderMap::new();
         secure(&mut headers, "req_1", true);
         for name in [
-            "x-content-type-options", "x-frame-options", "referrer-policy", "content-security-policy", "cache-control",
-            "strict-transport-security", "x-request-id",
+            "x-content-type-options",
+            "x-frame-options",
+            "referrer-policy",
+            "content-security-policy",
+            "cache-control",
+            "strict-transport-security",
+            "x-request-id",
         ] {
             assert!(headers.contains_key(name), "{name}");
         }
         let mut plain = HeaderMap::new();
         secure(&mut plain, "req_1", false);
-        assert!(!plain.contains_key("strict-transport-security"), "HSTS over plain HTTP means nothing");
+        assert!(
+            !plain.contains_key("strict-transport-security"),
+            "HSTS over plain HTTP means nothing"
+        );
     }
 
     #[test]

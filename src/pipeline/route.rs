@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::auth::{ResourceId, ResourceMetadata};
-use crate::mcp::{Catalogue, ListLimits};
+use crate::mcp::ToolHeaders;
 use crate::policy::Policies;
 use crate::telemetry::metrics::RouteLabel;
 use crate::upstream::Upstream;
@@ -27,23 +27,38 @@ pub struct RouteParts {
     /// The server behind it.
     pub upstream: Upstream,
     /// How much of an answer may be inspected.
-    pub answers: ListLimits,
+    pub answers: Answers,
     /// Its pre-resolved metric label.
     pub label: RouteLabel,
+}
+
+/// How much of an answer may be inspected.
+#[derive(Clone, Copy, Debug)]
+pub struct Answers {
+    /// Bytes of a list.
+    pub list_bytes: usize,
+    /// Bytes of one event of a stream.
+    pub event_bytes: usize,
 }
 
 /// One protected MCP endpoint.
 pub struct Route {
     parts: RouteParts,
     metadata: Bytes,
-    catalogue: Catalogue,
+    catalogue: ToolHeaders,
 }
 
 impl Route {
     /// Prepares what every request of the route shares.
     pub fn new(parts: RouteParts) -> Arc<Self> {
-        let metadata = serde_json::to_vec(&parts.metadata).unwrap_or_default().into();
-        Arc::new(Self { parts, metadata, catalogue: Catalogue::default() })
+        let metadata = serde_json::to_vec(&parts.metadata)
+            .unwrap_or_default()
+            .into();
+        Arc::new(Self {
+            parts,
+            metadata,
+            catalogue: ToolHeaders::default(),
+        })
     }
 
     /// Its name in logs, metrics and audit lines.
@@ -82,12 +97,12 @@ impl Route {
     }
 
     /// How much of an answer may be inspected.
-    pub const fn answers(&self) -> &ListLimits {
+    pub const fn answers(&self) -> &Answers {
         &self.parts.answers
     }
 
     /// The `x-mcp-header` declarations that its lists have shown.
-    pub const fn catalogue(&self) -> &Catalogue {
+    pub const fn catalogue(&self) -> &ToolHeaders {
         &self.catalogue
     }
 

@@ -69,10 +69,18 @@ pub fn clear(
     sessions: (&SessionSeal, Timestamp),
 ) -> Result<Cleared, Denial> {
     if let Errand::Send { message, era } = &errand {
-        agreement::agree(&head.headers, message, *era, route.catalogue()).map_err(|disagreement| {
-            let body = errors::disagreement(message.id(), &disagreement);
-            Denial::rpc(Stage::Screen, disagreement.reason(), StatusCode::BAD_REQUEST, body).because(&disagreement)
-        })?;
+        agreement::agree(&head.headers, message, *era, route.catalogue()).map_err(
+            |disagreement| {
+                let body = errors::header_mismatch(message.id().into(), &disagreement.to_string());
+                Denial::rpc(
+                    Stage::Screen,
+                    "header_mismatch",
+                    disagreement.status(),
+                    body,
+                )
+                .because(&disagreement)
+            },
+        )?;
     }
     let mut cleared = outline(errand, head, route);
     if !cleared.era.is_modern() {
@@ -102,7 +110,9 @@ fn outline(errand: Errand, head: &Parts, route: &Route) -> Cleared {
                 | Operation::ListPrompts
                 | Operation::ListResources
                 | Operation::ListTemplates => View::List,
-                Operation::CallTool { name, .. } if message.kind() == Kind::Request => View::Call(name.into()),
+                Operation::CallTool { name, .. } if message.kind() == Kind::Request => {
+                    View::Call(name.into())
+                }
                 _ => View::Other,
             };
             Cleared {
@@ -128,15 +138,28 @@ fn session(
     (seal, now): (&SessionSeal, Timestamp),
 ) -> Result<(), Denial> {
     let mut ids = incoming.get_all(SESSION_ID).iter();
-    let (Some(sealed), extra) = (ids.next(), ids.next()) else { return Ok(()) };
+    let (Some(sealed), extra) = (ids.next(), ids.next()) else {
+        return Ok(());
+    };
     let opened = match extra {
-        None => seal.open(sealed.as_bytes(), principal, route.name(), now).ok(),
+        None => seal
+            .open(sealed.as_bytes(), principal, route.name(), now)
+            .ok(),
         Some(_) => None,
     };
     let genuine = opened.and_then(|id| HeaderValue::from_bytes(&id).ok());
     let Some(mut genuine) = genuine else {
-        let body = errors::error(cleared.id.as_ref(), SESSION_NOT_FOUND, "Session not found");
-        return Err(Denial::rpc(Stage::Screen, "foreign_session", StatusCode::NOT_FOUND, body));
+        let body = errors::plain(
+            cleared.id.as_ref().into(),
+            SESSION_NOT_FOUND,
+            "Session not found",
+        );
+        return Err(Denial::rpc(
+            Stage::Screen,
+            "foreign_session",
+            StatusCode::NOT_FOUND,
+            body,
+        ));
     };
     genuine.set_sensitive(true);
     cleared.headers.insert(SESSION_ID, genuine);

@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::unfold;
-use http::header::CONTENT_TYPE;
 use http::Response;
+use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::body::ReplyBody;
-use super::lens::Lens;
+use super::lens::{Lens, Seen};
 use super::respond::JSON;
 use super::screen::View;
-use crate::mcp::sse::{Event, Reader};
+use crate::mcp::sse::{Event, Reader, rewrite};
 use crate::upstream::UpstreamError;
 
 /// A comment line: it means nothing to the client and keeps the stream open (MCP transport; HTML section 9.2.7).
@@ -39,7 +39,11 @@ pub struct Pace {
 ///
 /// # Errors
 /// [`UpstreamError`] when the stream fails before its first event; later failures travel in the body.
-pub async fn relay(body: Incoming, lens: Lens, pace: Pace) -> Result<Response<ReplyBody>, UpstreamError> {
+pub async fn relay(
+    body: Incoming,
+    lens: Lens,
+    pace: Pace,
+) -> Result<Response<ReplyBody>, UpstreamError> {
     let mut relay = Relay::new(body, lens, pace);
     if matches!(relay.lens.view(), View::Call(_))
         && let Some(unknown) = relay.unknown_tool().await?
@@ -48,7 +52,9 @@ pub async fn relay(body: Incoming, lens: Lens, pace: Pace) -> Result<Response<Re
         response.headers_mut().insert(CONTENT_TYPE, JSON);
         return Ok(response);
     }
-    let pieces = unfold(relay, |mut relay| async move { relay.next().await.map(|piece| (piece, relay)) });
+    let pieces = unfold(relay, |mut relay| async move {
+        relay.next().await.map(|piece| (piece, relay))
+    });
     Ok(Response::new(ReplyBody::pieces(Box::pin(pieces))))
 }
 
@@ -92,7 +98,7 @@ impl Relay {
         let until = Instant::now() + self.pace.first_event;
         while let Ok(step) = timeout_at(until, self.step()).await {
             match step? {
-                Step::Data(data) => self.reader.push(&data),
+                Step::Data(data) => self.reader.feed(&data),
                 Step::End => {
                     self.ended = true;
                     break;
@@ -100,14 +106,10 @@ impl Relay {
                 Step::KeepAlive => break,
             }
             while let Some(event) = self.event()? {
-                let changed = self.lens.message(event.data().as_bytes())?;
-                if let Some(changed) = &changed
-                    && self.lens.is_unknown_tool(changed)
-                {
-                    return Ok(Some(changed.clone()));
+                let told = event.data.as_ref().is_some_and(|data| !data.is_empty());
+                if let Seen::UnknownTool(answer) = self.look(event)? {
+                    return Ok(Some(answer));
                 }
-                let told = !event.data().is_empty();
-                self.ready.push_back(sent(event, changed));
                 if told {
                     return Ok(None);
                 }
@@ -141,10 +143,9 @@ impl Relay {
             Step::KeepAlive => self.ready.push_back(KEEP_ALIVE),
             Step::End => self.ended = true,
             Step::Data(data) => {
-                self.reader.push(&data);
+                self.reader.feed(&data);
                 while let Some(event) = self.event()? {
-                    let changed = self.lens.message(event.data().as_bytes())?;
-                    self.ready.push_back(sent(event, changed));
+                    self.look(event)?;
                 }
             }
         }
@@ -174,15 +175,22 @@ impl Relay {
         }
     }
 
-    fn event(&mut self) -> Result<Option<Event>, UpstreamError> {
-        self.reader.next_event().map_err(|_| UpstreamError::TooLarge)
+    /// Looks at one event and puts what the caller may see of it in the queue.
+    fn look(&mut self, event: Event) -> Result<Seen, UpstreamError> {
+        let seen = match &event.data {
+            Some(data) if !data.is_empty() => self.lens.message(data)?,
+            _ => Seen::Same,
+        };
+        self.ready.push_back(match &seen {
+            Seen::Same => event.raw,
+            Seen::Instead(data) | Seen::UnknownTool(data) => rewrite(&event, data),
+        });
+        Ok(seen)
     }
-}
 
-/// An event as it came, or with other data.
-fn sent(event: Event, changed: Option<Bytes>) -> Bytes {
-    match changed {
-        None => event.into_raw(),
-        Some(data) => event.with_data(&data),
+    fn event(&mut self) -> Result<Option<Event>, UpstreamError> {
+        self.reader
+            .next_event()
+            .map_err(|_| UpstreamError::TooLarge)
     }
 }

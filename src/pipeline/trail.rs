@@ -1,23 +1,25 @@
 //! The trail of one request: its audit line and its figures, gathered stage by stage and written exactly once, when the
 //! answer has ended. A trail that is dropped on the way, because the caller went away or a stage panicked, writes itself.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::StatusCode;
 use http::request::Parts;
 
 use super::denial::Denial;
+use super::read::Errand;
 use super::route::Route;
-use crate::audit::{Event, Record, Slot, Summary};
+use crate::audit::details::Summary;
+use crate::audit::{Event, Record, Slot};
 use crate::auth::Principal;
 use crate::clock::Clock;
 use crate::listener::Peer;
 use crate::mcp::Operation;
-use super::read::Errand;
 use crate::quota::Admission;
 use crate::random::{self, NoRandomness};
 use crate::stage::Stage;
-use crate::telemetry::metrics::{Finished, Meter};
+use crate::telemetry::metrics::{Finished, Metrics};
+use std::sync::Arc;
 
 /// How an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +34,13 @@ pub enum End {
 
 /// What is known of a request so far.
 pub struct Trail {
-    slot: Option<Slot>,
-    record: Record,
+    /// The line in the making and its place in the sink; taken when it is written.
+    line: Option<(Slot, Record)>,
     request_id: String,
     clock: Clock,
     started: Instant,
     stage_began: Instant,
-    meter: Meter,
+    metrics: Arc<Metrics>,
     figures: Finished,
     /// Held until the answer ends: a stream occupies its place among the user's concurrent requests to its last byte.
     admission: Option<Admission>,
@@ -49,22 +51,34 @@ impl Trail {
     ///
     /// # Errors
     /// When there is no randomness for a request id.
-    pub fn begin(head: &Parts, peer: &Peer, slot: Slot, clock: &Clock, meter: Meter) -> Result<Self, NoRandomness> {
+    pub fn begin(
+        head: &Parts,
+        peer: &Peer,
+        slot: Slot,
+        clock: &Clock,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, NoRandomness> {
         let request_id = format!("req_{}", random::hex::<8>()?);
         let started = clock.monotonic();
         let mut record = Record::new(Event::HttpRequest, clock.now(), &request_id);
-        record.method(head.method.as_str()).path(head.uri.path()).address(peer.address.ip());
-        if let Some(agent) = head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+        record
+            .method(head.method.as_str())
+            .path(head.uri.path())
+            .address(peer.address.ip());
+        if let Some(agent) = head
+            .headers
+            .get(http::header::USER_AGENT)
+            .and_then(|agent| agent.to_str().ok())
+        {
             record.user_agent(agent);
         }
         Ok(Self {
-            slot: Some(slot),
-            record,
+            line: Some((slot, record)),
             request_id,
             clock: clock.clone(),
             started,
             stage_began: started,
-            meter,
+            metrics,
             figures: Finished::default(),
             admission: None,
         })
@@ -75,49 +89,72 @@ impl Trail {
         &self.request_id
     }
 
+    fn record(&mut self, edit: impl FnOnce(&mut Record)) {
+        if let Some((_, record)) = &mut self.line {
+            edit(record);
+        }
+    }
+
     /// A stage has passed; its time is noted.
     pub fn passed(&mut self, stage: Stage) {
         let now = self.clock.monotonic();
-        self.meter.stage(stage, now.saturating_duration_since(self.stage_began));
+        self.metrics
+            .stage(stage, now.saturating_duration_since(self.stage_began));
         self.stage_began = now;
     }
 
     /// The request is for this route.
     pub fn route(&mut self, route: &Route) {
-        self.record.route(route.name()).event(Event::McpRequest);
+        self.record(|record| {
+            record.route(route.name()).event(Event::McpRequest);
+        });
         self.figures.route = Some(route.label());
     }
 
     /// The caller is known.
     pub fn principal(&mut self, principal: &Principal) {
-        self.record.user(principal.user().as_str());
-        if let Some(team) = principal.team() {
-            self.record.team(team);
-        }
-        if let Some(jti) = principal.token_id() {
-            self.record.token_id(jti);
-        }
-        self.record.detail("tier", principal.tier()).detail("token", principal.fingerprint());
+        self.record(|record| {
+            record.user(principal.user().as_str());
+            if let Some(team) = principal.team() {
+                record.team(team);
+            }
+            if let Some(jti) = principal.token_id() {
+                record.token_id(jti);
+            }
+            record
+                .detail("tier", principal.tier())
+                .detail("token", principal.fingerprint());
+        });
         self.figures.tier = Some(principal.tier().into());
     }
 
     /// What the request came for is known.
     pub fn errand(&mut self, errand: &Errand, summary: &Summary) {
-        let Errand::Send { message, .. } = errand else { return };
-        if let Some(method) = message.method() {
-            self.record.rpc_method(method);
+        let Errand::Send { message, .. } = errand else {
+            return;
+        };
+        self.figures.rpc_method = message.method().map(Into::into);
+        if let Operation::CallTool { name, .. } = message.operation() {
+            self.figures.tool = Some(name.into());
         }
-        if let Operation::CallTool { name, arguments } = message.operation() {
-            self.record.event(Event::ToolInvocation).tool(name);
-            if let Some(Ok(arguments)) = arguments.map(serde_json::from_str) {
-                self.record.detail("arguments", summary.of(&arguments));
+        self.record(|record| {
+            if let Some(method) = message.method() {
+                record.rpc_method(method);
             }
-        }
+            if let Operation::CallTool { name, arguments } = message.operation() {
+                record.event(Event::ToolInvocation).tool(name);
+                if let Some(Ok(arguments)) = arguments.map(serde_json::from_str) {
+                    record.detail("arguments", summary.of(&arguments));
+                }
+            }
+        });
     }
 
     /// This policy rule allowed it.
     pub fn allowed_by(&mut self, rule: &str) {
-        self.record.rule(rule);
+        self.record(|record| {
+            record.rule(rule);
+        });
     }
 
     /// The caller's place is kept until the answer ends.
@@ -125,41 +162,36 @@ impl Trail {
         self.admission = Some(admission);
     }
 
-    /// Something else worth an operator's eye.
-    pub fn note(&mut self, name: &str, value: impl Into<serde_json::Value>) {
-        self.record.detail(name, value);
-    }
-
     /// The request was refused.
     pub fn refused(&mut self, denial: &Denial) {
-        if let Some(event) = event_of(denial) {
-            self.record.event(event);
-        }
-        self.record.refused(denial.stage, denial.reason);
-        if let Some(rule) = &denial.rule {
-            self.record.rule(rule);
-        }
-        self.record.failed(denial.reason, denial.detail.as_deref().unwrap_or_default());
+        let detail = denial.detail.as_deref().unwrap_or_default();
+        self.record(|record| {
+            if let Some(event) = event_of(denial) {
+                record.event(event);
+            }
+            record
+                .refused(denial.stage, denial.reason)
+                .failed(denial.reason, detail);
+            if let Some(rule) = &denial.rule {
+                record.rule(rule);
+            }
+        });
         self.figures.refused = Some((denial.stage, denial.reason));
         tracing::debug!(
             request_id = self.request_id,
             stage = denial.stage.name(),
             reason = denial.reason,
-            detail = denial.detail,
+            detail,
             "refused"
         );
     }
 
     /// The head of the answer is known.
     pub fn answered(&mut self, status: StatusCode) {
-        self.record.detail("http_status", status.as_u16());
+        self.record(|record| {
+            record.detail("http_status", status.as_u16());
+        });
         self.figures.status = status.as_u16();
-    }
-
-    /// The upstream's answer was a JSON-RPC error or a failed tool.
-    pub fn upstream_said(&mut self, code: &'static str) {
-        self.record.failed(code, "");
-        self.figures.upstream_error = true;
     }
 
     /// The answer has ended. Writes the line.
@@ -168,23 +200,26 @@ impl Trail {
     }
 
     fn write(&mut self, end: End) {
-        let Some(slot) = self.slot.take() else { return };
+        let Some((slot, mut record)) = self.line.take() else {
+            return;
+        };
         match end {
             End::Complete => {}
             End::CallerLeft => {
-                self.record.detail("ended", "caller_left");
+                record.detail("ended", "caller_left");
             }
             End::Broken(reason) => {
-                self.record.refused(Stage::Upstream, reason);
-                self.record.failed(reason, "");
+                record.refused(Stage::Upstream, reason).failed(reason, "");
                 self.figures.refused = Some((Stage::Upstream, reason));
             }
         }
-        let duration: Duration = self.clock.monotonic().saturating_duration_since(self.started);
-        self.record.finished(self.clock.now(), duration);
-        self.figures.duration = duration;
-        self.meter.finished(&self.figures);
-        slot.write(self.record.clone());
+        self.figures.duration = self
+            .clock
+            .monotonic()
+            .saturating_duration_since(self.started);
+        record.finished(self.clock.now(), self.figures.duration);
+        self.metrics.finished(&self.figures);
+        slot.write(record);
     }
 }
 

@@ -201,6 +201,7 @@ impl Shared {
 enum Destination {
     Writer(Sender<Command>),
     Memory(Captured),
+    Nowhere,
 }
 
 /// The trail, open for writing. Clones are the same trail.
@@ -241,6 +242,14 @@ impl Sink {
             shared,
             destination: Destination::Writer(commands),
         })
+    }
+
+    /// No trail at all, for operators who switched it off.
+    pub fn discard(clock: Clock) -> Self {
+        Self {
+            shared: Shared::new(&Settings::default(), clock),
+            destination: Destination::Nowhere,
+        }
     }
 
     /// A trail in memory, for tests of what is written.
@@ -335,6 +344,7 @@ impl Slot {
                 captured.take(&record);
                 self.sink.shared.written();
             }
+            Destination::Nowhere => self.sink.shared.written(),
             Destination::Writer(commands) => {
                 if commands.send(Command::Write(Box::new(record))).is_err() {
                     self.is_used = false;
