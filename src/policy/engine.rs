@@ -135,24 +135,14 @@ impl Engine {
             warnings: Vec::new(),
         };
         let mut mistakes = Vec::new();
-        for file in built_in(settings).iter().chain(&settings.files) {
-            match files::read(file, &mut engine.warnings) {
-                Ok(rules) => mistakes.extend(rules.into_iter().filter_map(|(rule, line)| {
-                    let left_out =
-                        !settings.is_unconfigured() && rule.id().to_string() == ALLOW_ALL_METHODS;
-                    let added = if left_out {
-                        Ok(())
-                    } else {
-                        engine.add(rule, false)
-                    };
-                    added.err().map(|message| PolicyMistake {
-                        file: file.name.clone(),
-                        line,
-                        message,
-                    })
-                })),
-                Err(found) => mistakes.extend(found),
-            }
+        for file in built_in(settings) {
+            let wanted = |rule: &Policy| {
+                settings.is_unconfigured() || rule.annotation("id") != Some(ALLOW_ALL_METHODS)
+            };
+            engine.add_file(&file, wanted, &mut mistakes);
+        }
+        for file in &settings.files {
+            engine.add_file(file, |_| true, &mut mistakes);
         }
         for rule in house::rules(settings) {
             let added = Policy::from_json(Some(PolicyId::new(&rule.name)), rule.tree)
@@ -170,14 +160,36 @@ impl Engine {
         }
     }
 
+    fn add_file(
+        &mut self,
+        file: &PolicyFile,
+        wanted: impl Fn(&Policy) -> bool,
+        mistakes: &mut Vec<PolicyMistake>,
+    ) {
+        let rules = match files::read(file, &mut self.warnings) {
+            Ok(rules) => rules,
+            Err(found) => return mistakes.extend(found),
+        };
+        for (rule, line) in rules.into_iter().filter(|(rule, _)| wanted(rule)) {
+            if let Err(message) = self.add(rule, false) {
+                mistakes.push(PolicyMistake {
+                    file: file.name.clone(),
+                    line,
+                    message,
+                });
+            }
+        }
+    }
+
     fn add(&mut self, policy: Policy, asks_for_scopes: bool) -> Result<(), String> {
         let id = policy.id().clone();
-        if self.rules.contains_key(&id) {
-            return Err(format!("two rules are called `{id}`"));
+        let name = RuleName(id.to_string().into());
+        if self.rules.contains_key(&id) || name == RuleName::default_deny() {
+            return Err(format!("the name `{id}` is taken by another rule"));
         }
         let tree = policy.to_json().map_err(|error| error.to_string())?;
         let rule = Rule {
-            name: RuleName(id.to_string().into()),
+            name,
             effect: policy.effect(),
             asks_for_scopes,
         };

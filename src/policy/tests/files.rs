@@ -80,6 +80,33 @@ fn every_mistake_of_every_file_is_reported_at_once() {
 }
 
 #[test]
+fn no_name_makes_a_rule_of_a_file_disappear() {
+    for name in ["allow-all", "allow-all-methods", "enabled-tools"] {
+        let policies = written(&format!(
+            "permit(principal, action, resource); @id(\"{name}\") forbid(principal, action, resource == Tool::\"a\");"
+        ));
+        assert_eq!(
+            word(&policies, &free(&[]), tool("a")),
+            format!("hidden:{name}")
+        );
+    }
+    for name in ["plumbing", "default-deny"] {
+        let settings = Settings {
+            files: vec![PolicyFile {
+                name: "test.cedar".to_owned(),
+                text: format!("@id(\"{name}\") forbid(principal, action, resource);"),
+            }],
+            ..Settings::default()
+        };
+        let mistakes = Policies::compile(&settings).err().unwrap();
+        assert!(
+            mistakes[0].message.contains("taken"),
+            "{name}: {mistakes:?}"
+        );
+    }
+}
+
+#[test]
 fn files_that_permit_no_tool_are_warned_about() {
     for (text, warned) in [
         ("forbid(principal, action, resource == Tool::\"a\");", true),
