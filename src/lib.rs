@@ -16,3 +16,6 @@ pub mod auth;
 
 // floor 2: what the operator wrote
 pub mod config;
+
+// floor 6: the command line and what it puts together
+pub mod cli;
