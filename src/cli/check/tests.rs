@@ -1,0 +1,267 @@
+//! Folders as operators leave them, and what is found in each.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+use super::*;
+use crate::clock::Timestamp;
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeefe";
+/// 2026-11-21.
+const TODAY: Timestamp = Timestamp::from_seconds(1_795_219_200);
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// A folder with a good configuration in it.
+    fn new(rest: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let text = format!("upstream: {{url: http://127.0.0.1:3000/mcp}}\n{rest}");
+        folder.write("sallygate.yaml", &text, 0o600);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) {
+        let file = self.0.path().join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("sallygate.yaml")
+    }
+
+    /// Errors and warnings, with the folder's own name cut out.
+    fn findings(&self) -> (Vec<String>, Vec<String>) {
+        let check = Check {
+            config: ConfigFile { file: self.file() },
+            strict: false,
+            json: false,
+        };
+        let env = [("JWT_SECRET", KEY)].into_iter().collect();
+        let found = check.look(&env, &Clock::manual(TODAY));
+        let root = self.0.path().display().to_string();
+        let said = |list: Vec<Mistake>| {
+            list.iter()
+                .map(|one| one.to_string().replace(&root, "DIR"))
+                .collect()
+        };
+        (said(found.errors), said(found.warnings))
+    }
+}
+
+/// A certificate for one host, with its key.
+fn certificate(host: &str, from: (i32, u8), until: (i32, u8)) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(from.0, from.1, 1);
+    params.not_after = date_time_ymd(until.0, until.1, 1);
+    let cert = params.self_signed(&key).unwrap();
+    (cert.pem(), key.serialize_pem())
+}
+
+const TLS: &str = "listen:\n  public_url: https://mcp.example.com\n  tls: {cert_file: cert.pem, key_file: key.pem}\n";
+
+#[test]
+fn certificates_that_would_fail_clients_are_errors() {
+    let (_, other_key) = certificate("mcp.example.com", (2026, 1), (2028, 1));
+    let good = ((2026, 1), (2028, 1));
+    for (host, (from, until), swap, said) in [
+        (
+            "other.example.com",
+            good,
+            None,
+            "the certificate is not made for `mcp.example.com`; use one that names the host of listen.public_url",
+        ),
+        (
+            "*.com",
+            good,
+            None,
+            "the certificate is not made for `mcp.example.com`; use one that names the host of listen.public_url",
+        ),
+        (
+            "mcp.example.com",
+            ((2024, 1), (2026, 1)),
+            None,
+            "the certificate expired at 2026-01-01T00:00:00Z; renew the certificate",
+        ),
+        (
+            "mcp.example.com",
+            ((2027, 1), (2028, 1)),
+            None,
+            "the certificate is not valid before 2027-01-01T00:00:00Z; renew the certificate",
+        ),
+        (
+            "mcp.example.com",
+            good,
+            Some(other_key.as_str()),
+            "certificate and key do not belong together; name the certificate chain and the private key that belongs to it",
+        ),
+        (
+            "mcp.example.com",
+            good,
+            Some("no key"),
+            "DIR/key.pem holds no private key in PEM form; name the certificate chain and the private key that belongs to it",
+        ),
+    ] {
+        let folder = Folder::new(TLS);
+        let (cert, key) = certificate(host, from, until);
+        folder.write("cert.pem", &cert, 0o644);
+        folder.write("key.pem", swap.unwrap_or(&key), 0o600);
+        let (errors, _) = folder.findings();
+        assert_eq!(errors, [format!("line 4: listen.tls.cert_file: {said}")]);
+    }
+    let folder = Folder::new(TLS);
+    folder.write("cert.pem", "no certificate", 0o644);
+    folder.write("key.pem", &other_key, 0o600);
+    let (errors, _) = folder.findings();
+    assert!(
+        errors[0].contains("DIR/cert.pem holds no certificate in PEM form"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn certificates_that_fit_are_fine_and_those_that_end_soon_are_warned_about() {
+    for (host, until, warned) in [
+        ("mcp.example.com", (2028, 1), false),
+        ("*.example.com", (2028, 1), false),
+        ("mcp.example.com", (2026, 12), true),
+    ] {
+        let folder = Folder::new(TLS);
+        let (cert, key) = certificate(host, (2026, 1), until);
+        folder.write("cert.pem", &cert, 0o644);
+        folder.write("key.pem", &key, 0o600);
+        let (errors, warnings) = folder.findings();
+        assert_eq!(errors, Vec::<String>::new());
+        assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
+    }
+}
+
+#[test]
+fn r486_r598_files_with_secrets_are_for_their_owner_only() {
+    let text = "auth: {keys: [{secret_file: jwt.key}]}\n";
+    for (mode, who) in [
+        (0o644, "everybody"),
+        (0o604, "everybody"),
+        (0o602, "everybody"),
+    ] {
+        let folder = Folder::new(text);
+        folder.write("jwt.key", &KEY.replace("00", "ab"), mode);
+        folder.write(".env", "JWT_SECRET=canary-not-a-real-secret", mode);
+        let (errors, warnings) = folder.findings();
+        assert_eq!(
+            errors,
+            [format!(
+                "auth.keys[1].secret_file: DIR/jwt.key can be read by {who}; chmod 600 DIR/jwt.key"
+            )]
+            .map(|said| format!("line 2: {said}"))
+        );
+        assert_eq!(
+            warnings,
+            [format!("DIR/.env can be read by {who}; chmod 600 DIR/.env")]
+        );
+    }
+    let folder = Folder::new(text);
+    folder.write("jwt.key", &KEY.replace("00", "ab"), 0o600);
+    folder.write(".env", "", 0o600);
+    assert_eq!(folder.findings(), (vec![], vec![]));
+}
+
+#[test]
+fn policies_that_cannot_be_read_are_errors() {
+    let folder = Folder::new("policy: {files: [\"*.cedar\"]}\n");
+    folder.write("a.cedar", "permit(principal, action, resource);", 0o644);
+    folder.write("b.cedar", "permit(principal action);", 0o644);
+    let (errors, _) = folder.findings();
+    assert_eq!(errors.len(), 1);
+    assert!(
+        errors[0].starts_with("line 2: policy.files: DIR/b.cedar is not a Cedar policy"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn r602_gaps_in_gitignore_are_found_in_a_work_tree_only() {
+    let folder = Folder::new("");
+    assert_eq!(folder.findings().1, Vec::<String>::new());
+    fs::create_dir(folder.0.path().join(".git")).unwrap();
+    folder.write(
+        ".gitignore",
+        "/.sallygate\n.env\n*-secrets/\n*.key\n*.pem\n*.p12\n*.bak\n*~\n",
+        0o644,
+    );
+    let (_, warnings) = folder.findings();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].ends_with(
+            ".gitignore does not name *.backup; add them, so that no secret is committed"
+        ),
+        "{warnings:?}"
+    );
+}
+
+fn run(folder: &Folder, strict: bool, json: bool, env: &[(&str, &str)]) -> (Exit, String) {
+    let check = Check {
+        config: ConfigFile {
+            file: folder.file(),
+        },
+        strict,
+        json,
+    };
+    let (mut result, mut trouble) = (Vec::new(), Vec::new());
+    let env = env.iter().copied().collect();
+    let exit = check.run(&env, &mut Output::new(&mut result, &mut trouble));
+    (exit, String::from_utf8(result).unwrap())
+}
+
+#[test]
+fn r595_r277_warnings_fail_in_strict_mode() {
+    let folder = Folder::new("");
+    let env = [("JWT_SECRET", KEY), ("ENABLE_AUDIT_LOGGING", "false")];
+    assert_eq!(run(&folder, false, false, &env).0, Exit::Done);
+    let (exit, said) = run(&folder, true, false, &env);
+    assert_eq!(exit, Exit::Failed);
+    assert!(said.ends_with("not ok: 0 errors, 1 warnings\n"), "{said}");
+    assert_eq!(
+        run(&folder, true, false, &env[..1]),
+        (Exit::Done, "ok: 0 errors, 0 warnings\n".into())
+    );
+}
+
+#[test]
+fn r592_findings_name_file_line_and_setting() {
+    let folder = Folder::new("sessions:\n  key: canary-not-a-real-key-0123456789abc\n");
+    let (exit, said) = run(&folder, false, false, &[("JWT_SECRET", KEY)]);
+    assert_eq!(exit, Exit::Done);
+    let file = folder.file().display().to_string();
+    assert!(
+        said.starts_with(&format!(
+            "warning: {file}: line 3: sessions.key: holds a literal secret; write ${{KEY}} and set that variable, or use a file\n"
+        )),
+        "{said}"
+    );
+    assert!(!said.contains("canary"));
+}
+
+#[test]
+fn machines_get_one_json_document() {
+    let folder = Folder::new("listem: 1\n");
+    let (exit, said) = run(&folder, false, true, &[("JWT_SECRET", KEY)]);
+    assert_eq!(exit, Exit::Failed);
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["ok"], false);
+    assert_eq!(
+        report["findings"],
+        serde_json::json!([{
+            "severity": "error",
+            "setting": "listem",
+            "line": 2,
+            "message": "unknown setting",
+            "help": "did you mean `listen`?",
+        }])
+    );
+}
