@@ -39,4 +39,5 @@ pub mod pipeline;
 pub mod routes;
 
 // floor 6: everything joined
+pub mod cli;
 pub mod gateway;

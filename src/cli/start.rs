@@ -1,0 +1,101 @@
+//! What the verbs that need a working configuration share: reading it, or making one up for a single upstream, and giving
+//! it a signing key where it has none.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Output;
+use crate::config::{self, Config, Environment, Key};
+use crate::keyfile;
+use crate::secret::Secret;
+
+/// The signing key that is made on the first run without a configuration.
+const SIGNING_KEY: &str = "signing.key";
+/// What it is called in the tokens.
+const SIGNING_KEY_ID: &str = "local";
+/// Stands in for an upstream where none is needed, to make tokens for instance.
+const NO_UPSTREAM: &str = "http://127.0.0.1:1/mcp";
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug, Args)]
+pub struct Source {
+    /// The configuration file; sallygate.yaml if it is there
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "SALLYGATE_CONFIG", conflicts_with = "upstream")]
+    pub file: Option<PathBuf>,
+    /// Protect this one MCP server, with everything else at its safe default
+    #[arg(short = 'u', long, value_name = "URL")]
+    pub upstream: Option<String>,
+    /// Listen on this address instead of the configured one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+}
+
+impl Source {
+    /// Reads the configuration, prints its warnings, and makes sure that there is a key. Mistakes are printed, all of them.
+    pub(super) fn config(&self, env: &Environment, out: &mut Output<'_>) -> Option<Config> {
+        let env = match &self.listen {
+            Some(address) => env.with("SALLYGATE_LISTEN__ADDRESS", address),
+            None => env.clone(),
+        };
+        let read = match (&self.upstream, self.file()) {
+            (Some(url), _) => config::from_upstream(url, &env),
+            (None, Some(file)) => config::load(&file, &env),
+            (None, None) => {
+                out.trouble(
+                    "there is no sallygate.yaml here; name an upstream (--upstream URL) or a file (--config FILE), or run \
+                     `sallygate init`",
+                );
+                return None;
+            }
+        };
+        complete(read, out)
+    }
+
+    /// The same without an upstream, for verbs that talk to none.
+    pub(super) fn config_without_upstream(&self, env: &Environment, out: &mut Output<'_>) -> Option<Config> {
+        if self.upstream.is_some() || self.file().is_some() {
+            return self.config(env, out);
+        }
+        complete(config::from_upstream(NO_UPSTREAM, env), out)
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let standard = || Some(PathBuf::from(config::DEFAULT_FILE)).filter(|file| file.exists());
+        self.file.clone().or_else(standard)
+    }
+}
+
+fn complete(
+    read: Result<(Config, Vec<config::Warning>), config::Mistakes>,
+    out: &mut Output<'_>,
+) -> Option<Config> {
+    match read {
+        Err(mistakes) => {
+            out.trouble(mistakes);
+            None
+        }
+        Ok((mut config, warnings)) => {
+            for warning in warnings {
+                out.trouble(format_args!("warning: {warning}"));
+            }
+            match with_key(&mut config) {
+                Ok(()) => Some(config),
+                Err(error) => {
+                    out.trouble(error);
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// A configuration that trusts nobody at all could serve nobody: it gets a key of its own, kept in the state folder.
+pub(super) fn with_key(config: &mut Config) -> Result<(), keyfile::KeyFileError> {
+    if config.auth.keys.is_empty() && config.auth.issuers.is_empty() {
+        let text = keyfile::ensure(&config.state_dir, SIGNING_KEY)?;
+        let secret = Secret::new(text.expose().clone().into_bytes());
+        config.auth.keys.push(Key { kid: SIGNING_KEY_ID.into(), secret });
+    }
+    Ok(())
+}
