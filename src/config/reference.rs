@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::overrides::{SHARED, SIGNING};
+use super::scalars::{options, range};
 use super::schema::{resolve, schema};
-use super::shape::{options, range};
 
 const INTRODUCTION: &str = "\
 # Configuration
