@@ -12,6 +12,9 @@ pub(in crate::config) enum Place {
     Open,
 }
 
+/// How the warning about a literal secret reads.
+pub const LITERAL_SECRET: &str = "holds a literal secret";
+
 const PREFIXES: [&str; 14] = [
     "sk_live_",
     "sk_test_",

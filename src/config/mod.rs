@@ -12,6 +12,7 @@ mod mistake;
 mod overrides;
 mod raw;
 mod reference;
+mod scalars;
 mod schema;
 mod shape;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::path::Path;
 
 pub use document::{MAX_BYTES, MAX_DEPTH};
 pub use environment::Environment;
+pub use lint::LITERAL_SECRET;
 pub use meant::{
     Audit, Auth, Certificate, Claims, ClientIdentity, Config, Cors, Endpoint, Issuer, Key,
     KeySource, Limits, Listen, LogFormat, Logs, Metrics, Policy, PolicyDefault, Profile, Quotas,

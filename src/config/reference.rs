@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::overrides::{SHARED, SIGNING};
+use super::scalars::{options, range};
 use super::schema::{resolve, schema};
-use super::shape::{options, range};
 
 const INTRODUCTION: &str = "\
 # Configuration
@@ -18,6 +18,8 @@ This page is written from that schema by a test (`UPDATE_DOCS=1 cargo test`).
 - `${NAME}` inside a value stands for an environment variable. One that is unset or empty is a mistake. `$${` stands for
   the characters `${`.
 - Every secret has a twin that ends in `_file`: the name of a file that holds it.
+- Keys are at least 32 random bytes. 64 or more hex digits are read as hex, base64 of exactly 32 bytes as base64; any other
+  text stands for its own bytes. No key may serve two purposes.
 - Unknown settings are mistakes, and so is a setting without a value: leave out what should keep its default.
 - Durations are written `250ms`, `30s`, `5m`, `24h`, `90d`; sizes `512KiB`, `1MiB`. A bare number means seconds or bytes.
 - Relative file names start at the folder of the configuration file.

@@ -70,6 +70,7 @@ impl Check {
                 findings.warnings = warnings;
                 certificates::look(&config, clock.now(), &mut findings);
                 policies::look(&config, &mut findings);
+                surroundings::look_at_file(&self.config.file, &mut findings);
                 surroundings::look_at_key_files(&config, &mut findings);
                 surroundings::look_at_state(&config, &mut findings);
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Findings;
 use crate::cli::init::not_ignored;
-use crate::config::{Config, Mistake};
+use crate::config::{Config, LITERAL_SECRET, Mistake};
 
 const GROUP: u32 = 0o070;
 const OTHERS: u32 = 0o007;
@@ -28,6 +28,29 @@ pub(super) fn look_at_key_files(config: &Config, findings: &mut Findings) {
                     .help(format!("chmod 600 {}", file.display())),
             );
         }
+    }
+}
+
+/// A configuration with secrets in it is a file with secrets.
+pub(super) fn look_at_file(file: &Path, findings: &mut Findings) {
+    let secrets = findings
+        .warnings
+        .iter()
+        .any(|warning| warning.message == LITERAL_SECRET);
+    if let Ok(data) = fs::metadata(file)
+        && let Some(who) = others_may_enter(&data)
+        && secrets
+    {
+        findings.error(
+            Mistake::new(
+                "",
+                format!("the file holds secrets and can be read by {who}"),
+            )
+            .help(format!(
+                "chmod 600 {}, or move the secrets out",
+                file.display()
+            )),
+        );
     }
 }
 

@@ -172,6 +172,22 @@ fn r486_r598_files_with_secrets_are_for_their_owner_only() {
 }
 
 #[test]
+fn a_configuration_with_literal_secrets_is_for_its_owner_only() {
+    let folder = Folder::new("sessions: {key: canary-not-a-real-key-0123456789abc}\n");
+    assert_eq!(folder.findings().0, Vec::<String>::new());
+    fs::set_permissions(folder.file(), Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(
+        folder.findings().0,
+        [
+            "the file holds secrets and can be read by everybody; chmod 600 DIR/sallygate.yaml, or move the secrets out"
+        ]
+    );
+    let folder = Folder::new("sessions: {max_age: 1h}\n");
+    fs::set_permissions(folder.file(), Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(folder.findings().0, Vec::<String>::new());
+}
+
+#[test]
 fn policies_that_cannot_be_read_are_errors() {
     let folder = Folder::new("policy: {files: [\"*.cedar\"]}\n");
     folder.write("a.cedar", "permit(principal, action, resource);", 0o644);
@@ -185,7 +201,7 @@ fn policies_that_cannot_be_read_are_errors() {
 }
 
 #[test]
-fn r602_gaps_in_gitignore_are_found_in_a_work_tree_only() {
+fn gaps_in_gitignore_are_found_in_a_work_tree_only() {
     let folder = Folder::new("");
     assert_eq!(folder.findings().1, Vec::<String>::new());
     fs::create_dir(folder.0.path().join(".git")).unwrap();

@@ -4,10 +4,12 @@
 mod auth;
 mod keys;
 mod listen;
+mod policy;
 mod quotas;
 mod records;
 mod review;
 mod routes;
+mod upstreams;
 mod urls;
 
 use std::collections::BTreeMap;
@@ -20,12 +22,12 @@ use super::raw;
 
 pub use auth::{Auth, Claims, Issuer, Key, KeySource};
 pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};
+pub use policy::{Policy, PolicyDefault, RouteTools, ToolRules};
 pub use quotas::{Quotas, Tier, ToolQuota, UserQuota};
 pub use records::{Audit, LogFormat, Logs, Metrics, Sessions};
 pub(in crate::config) use review::Review;
-pub use routes::{
-    ClientIdentity, Endpoint, Policy, PolicyDefault, Route, RouteTools, ToolRules, Upstream,
-};
+pub use routes::Route;
+pub use upstreams::{ClientIdentity, Endpoint, Upstream};
 
 /// Everything that the gateway was told.
 #[derive(Clone, Debug)]
@@ -113,7 +115,7 @@ pub(in crate::config) fn mean(
             "set JWT_SECRET, or write auth.keys or auth.issuers",
         );
     }
-    let policy = routes::policy(&raw.policy, &quotas, review);
+    let policy = policy::mean(&raw.policy, &quotas, review);
     let audit = records::audit(&raw.audit, &state_dir, review);
     let metrics = records::metrics(&raw.metrics, review);
     let sessions = records::sessions(&raw.sessions, review);
@@ -126,6 +128,10 @@ pub(in crate::config) fn mean(
     let (listen, auth, metrics) = (listen?, auth?, metrics?);
     raw.listen.public_url = Some(listen.public_url.clone());
     raw.listen.allowed_hosts = listen.allowed_hosts.iter().cloned().collect();
+    raw.auth.issuer = Some(auth.issuer.clone());
+    for (written, route) in raw.routes.iter_mut().zip(&routes) {
+        written.resource = Some(route.resource.clone());
+    }
     Some(Config {
         shown: written_out(&raw),
         profile,
