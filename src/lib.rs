@@ -15,3 +15,6 @@ pub mod units;
 pub mod audit;
 pub mod auth;
 pub mod redact;
+
+// floor 3: IO
+pub mod telemetry;
