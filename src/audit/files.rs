@@ -162,6 +162,12 @@ impl Appender {
             length: 0,
         };
         appender.length = appender.whole_lines()?;
+        if appender.length == 0 {
+            // A new file lasts only as long as the directories that name it: day, month, year and root.
+            for directory in appender.path.ancestors().skip(1).take(4) {
+                File::open(directory)?.sync_all()?;
+            }
+        }
         appender.file.set_len(appender.length)?;
         Ok(appender)
     }
@@ -306,7 +312,10 @@ fn hours_of(date: Date, directory: &Path, hours: &mut Vec<Hour>) -> io::Result<(
             .strip_suffix(".gz")
             .unwrap_or(rest)
             .strip_suffix(".jsonl");
-        let hour = hour.parse().ok().filter(|_| hour.len() == 2);
+        let hour = hour
+            .parse()
+            .ok()
+            .filter(|_| hour.len() == 2 && is_number(hour));
         if let Some(hour) = hour.filter(|_| kind.and_then(Kind::parse).is_some())
             && let Ok(time) = time::Time::from_hms(hour, 0, 0)
         {
@@ -324,13 +333,17 @@ fn numbered(directory: &Path, digits: usize) -> io::Result<Vec<(i32, PathBuf)>> 
         let name = entry.file_name();
         let number = name
             .to_str()
-            .filter(|name| name.len() == digits)
+            .filter(|name| name.len() == digits && is_number(name))
             .and_then(|name| name.parse().ok());
         if let Some(number) = number.filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
             found.push((number, entry.path()));
         }
     }
     Ok(found)
+}
+
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Compresses every hour before `current` and removes every hour that ended longer than `retention` before it.

@@ -16,11 +16,13 @@ pub mod files;
 pub mod query;
 pub mod reader;
 pub mod record;
+mod resume;
 pub mod sink;
 pub mod verify;
 mod writer;
 
 pub use chain::{ChainKey, KeyRing};
+pub use details::{Content, Summary};
 pub use event::{Event, Kind, Outcome, Severity};
 pub use record::Record;
 pub use sink::{AuditError, Captured, Refused, Settings, Sink, Slot, Stats};

@@ -6,7 +6,6 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -14,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::chain::{self, ChainKey, Head, KeyRing, Link};
+use super::chain::{self, ChainKey, Head, Link};
 use super::event::{Event, Kind, Severity};
 use super::files::{self, Appender, Hour};
 use super::record::Record;
+use super::resume::Resume;
 use super::sink::{AuditError, Settings, Shared};
-use super::verify;
 use crate::clock::Clock;
 use crate::redact::{self, Rules, Tally};
 
@@ -93,7 +92,7 @@ impl Writer {
         let lock = files::lock(&root)
             .map_err(failed)?
             .ok_or_else(|| AuditError::InUse(root.clone()))?;
-        let found = Resume::find(root, &key, Hour::of(clock.now())).map_err(failed)?;
+        let found = Resume::find(&root, &key, Hour::of(clock.now())).map_err(failed)?;
         let mut writer = Self {
             settings: settings.clone(),
             key,
@@ -320,74 +319,10 @@ impl Writer {
     }
 }
 
-/// Where the chain goes on after a start, and what was found amiss there.
-struct Resume {
-    hour: Hour,
-    end: Link,
-    torn_bytes: usize,
-    missing_tail: u64,
-    head_lost: bool,
-}
-
-impl Resume {
-    fn find(root: PathBuf, key: &ChainKey, now: Hour) -> io::Result<Self> {
-        let mut found = Self {
-            hour: now,
-            end: Link::genesis(),
-            torn_bytes: 0,
-            missing_tail: 0,
-            head_lost: false,
-        };
-        for hour in files::hours(&root)?.into_iter().rev() {
-            found.hour = found.hour.max(match files::is_closed(&root, hour) {
-                true => hour.next(),
-                false => hour,
-            });
-            for kind in Kind::ALL {
-                let (line, torn) = files::last_line(&root, hour, kind)?;
-                found.torn_bytes = found.torn_bytes.saturating_add(torn);
-                if let Some(link) = line.as_deref().and_then(verify::link_of)
-                    && link.seq > found.end.seq
-                {
-                    found.end = link;
-                }
-            }
-            if found.end.seq > 0 {
-                break;
-            }
-        }
-        found.compare_with_head(&root, key)?;
-        Ok(found)
-    }
-
-    /// A head beyond the last line means that the tail was cut: the chain goes on from the head, so the hole stays
-    /// visible for ever. A head signed by another key cannot be judged here and is believed: it can only open a hole.
-    fn compare_with_head(&mut self, root: &std::path::Path, key: &ChainKey) -> io::Result<()> {
-        let head = files::read_head(root)?.as_deref().and_then(Head::parse);
-        let ring = KeyRing::new(vec![key.clone()]);
-        match head.filter(|head| head.key_id != key.id() || head.is_genuine(&ring)) {
-            Some(head) if head.link.seq > self.end.seq => {
-                self.missing_tail = head.link.seq - self.end.seq;
-                self.end = head.link;
-            }
-            Some(_) => {}
-            None => self.head_lost = self.end.seq > 0,
-        }
-        Ok(())
-    }
-
-    fn describe(&self, record: &mut Record) {
-        if self.torn_bytes > 0 {
-            record
-                .detail("torn_bytes", self.torn_bytes)
-                .severity(Severity::Medium);
-        }
-        if self.missing_tail > 0 || self.head_lost {
-            record
-                .detail("missing_tail", self.missing_tail)
-                .detail("head_lost", self.head_lost)
-                .severity(Severity::Critical);
-        }
+/// Without its writer the trail is closed, also if the writer fell.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.failing.store(true, Ordering::Release);
     }
 }
 

@@ -338,7 +338,7 @@ fn planted() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn r313_r508_a_planted_secret_never_survives(secret in planted(), before in "[ -~]{0,40}", after in "[ -~]{0,40}") {
+    fn r508_a_planted_secret_never_survives(secret in planted(), before in "[ -~]{0,40}", after in "[ -~]{0,40}") {
         let line = format!("{before} {secret} {after}");
         prop_assert!(!text(&line).contains(&secret), "{}", text(&line));
         let inside = json(&json!({"note": [line]})).to_string();

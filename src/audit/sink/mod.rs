@@ -1,22 +1,26 @@
 //! The door to the trail. A request reserves its line before any work is done for it, so that a request that was let in
 //! can always be written down. Reserving and writing never touch a disk: one counter and one queue.
 
+mod captured;
+
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::chain::{self, ChainKey, Link};
+pub use captured::Captured;
+
+use super::chain::ChainKey;
+use super::details::Content;
 use super::record::Record;
 use super::writer::{self, Chore, Command, Writer};
 use crate::clock::Clock;
-use crate::secret::Secret;
 
 /// How the trail is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub struct Settings {
     pub stall: Duration,
     /// Keep only the network of downstream addresses (C48).
     pub truncate_addresses: bool,
+    /// How much of the arguments of calls is shown (C41); for the [`super::Summary`] that prepares them.
+    pub content: Content,
 }
 
 impl Default for Settings {
@@ -47,6 +53,7 @@ impl Default for Settings {
             checkpoint_every: Duration::from_secs(60),
             stall: Duration::from_secs(5),
             truncate_addresses: false,
+            content: Content::default(),
         }
     }
 }
@@ -268,7 +275,7 @@ impl Sink {
     /// [`Refused`] when no line can be promised; the request must not be served.
     pub fn reserve(&self) -> Result<Slot, Refused> {
         if let Destination::Memory(captured) = &self.destination
-            && let Some(refused) = captured.lock().refusal
+            && let Some(refused) = captured.refusal()
         {
             return Err(refused);
         }
@@ -285,7 +292,7 @@ impl Sink {
     /// [`Refused`] as [`Sink::reserve`] would give it.
     pub fn ready(&self) -> Result<(), Refused> {
         if let Destination::Memory(captured) = &self.destination
-            && let Some(refused) = captured.lock().refusal
+            && let Some(refused) = captured.refusal()
         {
             return Err(refused);
         }
@@ -348,6 +355,7 @@ impl Slot {
             Destination::Writer(commands) => {
                 if commands.send(Command::Write(Box::new(record))).is_err() {
                     self.is_used = false;
+                    self.sink.shared.failing.store(true, Ordering::Release);
                     tracing::error!("an audit line came after the trail was closed and is lost");
                 }
             }
@@ -361,58 +369,6 @@ impl Drop for Slot {
             self.sink.shared.taken.fetch_sub(1, Ordering::AcqRel);
             self.sink.shared.abandoned.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// The lines of a trail in memory.
-#[derive(Clone, Debug, Default)]
-pub struct Captured(Arc<Mutex<Memory>>);
-
-#[derive(Debug, Default)]
-struct Memory {
-    lines: Vec<String>,
-    refusal: Option<Refused>,
-}
-
-impl Captured {
-    /// The lines so far, sealed with a key that is all zeros.
-    pub fn lines(&self) -> Vec<String> {
-        self.lock().lines.clone()
-    }
-
-    /// The lines so far, parsed.
-    pub fn records(&self) -> Vec<serde_json::Value> {
-        self.lines()
-            .iter()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect()
-    }
-
-    /// From now on the sink refuses, or with `None` it no longer does.
-    pub fn refuse(&self, refusal: Option<Refused>) {
-        self.lock().refusal = refusal;
-    }
-
-    fn take(&self, record: &Record) {
-        let Ok(key) = ChainKey::new(Secret::new(vec![0; chain::MIN_KEY])) else {
-            return;
-        };
-        let mut memory = self.lock();
-        let seq = memory.lines.len() as u64 + 1;
-        let prev = memory
-            .lines
-            .last()
-            .and_then(|line| chain::split(line.as_bytes()).map(|(_, mac)| mac.to_owned()));
-        let record = writer::scrubbed(record.clone());
-        let mut line = Vec::new();
-        record.write_body(seq, &prev.unwrap_or(Link::genesis().mac), &mut line);
-        chain::seal(&key, seq, &mut line, 0);
-        let line = String::from_utf8_lossy(&line);
-        memory.lines.push(line.trim_end().to_owned());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Memory> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

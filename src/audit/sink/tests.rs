@@ -10,6 +10,7 @@ use super::super::verify::verify;
 use super::super::{KeyRing, query};
 use super::*;
 use crate::clock::Timestamp;
+use crate::secret::Secret;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -408,4 +409,16 @@ fn a_captured_trail_shows_its_lines_and_can_refuse() {
     assert_eq!(records[1]["prev"], records[0]["mac"]);
     captured.refuse(Some(Refused::Unwritable));
     assert_eq!(sink.reserve().map(drop), Err(Refused::Unwritable));
+}
+
+#[test]
+fn a_writer_that_fell_leaves_a_trail_that_refuses() {
+    let home = tempfile::tempdir().unwrap();
+    let shared = Shared::new(&settings(home.path()), morning());
+    let (chores, _list) = mpsc::channel();
+    let told = Arc::clone(&shared);
+    let writer = Writer::open(&settings(home.path()), key(), morning(), told, chores).unwrap();
+    assert_eq!(shared.check(), Ok(()));
+    drop(writer);
+    assert_eq!(shared.check(), Err(Refused::Unwritable));
 }
