@@ -208,7 +208,6 @@ fn date(members: &Map<String, Value>, name: &'static str) -> Result<Option<Times
     };
     let seconds = value
         .as_f64()
-        .filter(|_| value.is_number())
         .filter(|seconds| (0.0..=LAST_SECOND).contains(seconds))
         .ok_or(AuthError::InvalidClaim(name))?;
     // Within the calendar the product is far below 2^53, so the conversion is exact to the millisecond.

@@ -30,11 +30,10 @@ pub struct Jwks {
     limits: FetchSettings,
     clock: Clock,
     current: ArcSwapOption<Loaded>,
-    /// Fetches that have ended, by which those who waited see that somebody else has fetched.
-    ended: AtomicU64,
     errors: AtomicU64,
     loaded: AtomicUsize,
-    /// Held while fetching; when the last fetch began.
+    /// Held while fetching. When the last fetch began or, once it is over, ended; so those who waited for it do not fetch
+    /// again.
     turn: Mutex<Option<Instant>>,
 }
 
@@ -75,7 +74,6 @@ impl Jwks {
             limits: settings.fetch.clone(),
             clock,
             current: ArcSwapOption::empty(),
-            ended: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             loaded: AtomicUsize::new(0),
             turn: Mutex::new(None),
@@ -162,7 +160,7 @@ impl Jwks {
                 Some(age) if age < self.limits.refresh => self.limits.refresh - age,
                 _ => self.limits.floor,
             };
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(pause.max(PAUSE_MIN)).await;
             if let Err(error) = self.refresh().await {
                 failed(&self.name, &error);
             }
@@ -170,13 +168,11 @@ impl Jwks {
     }
 
     async fn refresh_where_due(&self) {
-        let seen = self.ended.load(Ordering::Acquire);
         let mut turn = self.turn.lock().await;
-        let fetched_meanwhile = self.ended.load(Ordering::Acquire) != seen;
         let now = self.clock.monotonic();
         let too_soon =
-            turn.is_some_and(|began| now.saturating_duration_since(began) < self.limits.floor);
-        if !fetched_meanwhile && !too_soon {
+            turn.is_some_and(|last| now.saturating_duration_since(last) < self.limits.floor);
+        if !too_soon {
             // The failure is counted, and the caller's token is refused for want of a key.
             let _ = self.load(&mut turn).await;
         }
@@ -192,7 +188,7 @@ impl Jwks {
         if outcome.is_err() {
             self.errors.fetch_add(1, Ordering::Relaxed);
         }
-        self.ended.fetch_add(1, Ordering::Release);
+        *turn = Some(self.clock.monotonic());
         outcome
     }
 
@@ -231,6 +227,9 @@ impl std::fmt::Debug for Jwks {
             .finish_non_exhaustive()
     }
 }
+
+/// Whatever the settings say, the background does not ask without pause.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 
 async fn read(path: &Path, max_bytes: u64) -> Result<Bytes, JwksError> {
     let unreadable = |source| JwksError::File {

@@ -24,6 +24,7 @@ mod jwk;
 pub mod jwks;
 pub mod keys;
 pub mod mint;
+mod token_key;
 pub mod verifier;
 
 #[cfg(test)]

@@ -3,14 +3,12 @@
 //! again at every use.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
-use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 use sha2::Sha256;
 
@@ -29,6 +27,7 @@ use super::jwks::Jwks;
 use super::keys::{KeyError, KeyRing};
 use super::principal::{Identity, Principal};
 use super::settings::{IssuerSettings, OwnSettings, Settings};
+use super::token_key::{TokenKey, TokenQuery};
 
 /// Settings that no verifier can be made of.
 #[derive(Debug, thiserror::Error)]
@@ -120,10 +119,13 @@ impl Verifier {
         Bearer::from_request(headers, query, self.token_max_bytes)
     }
 
-    /// The bearer of a token that was verified before and still stands. No lock is held, nothing is awaited or
-    /// allocated.
+    /// The bearer of a token that was verified before and still stands. Awaits nothing, allocates nothing, and takes no
+    /// lock but the read lock of one part of the cache.
     pub fn cached(&self, token: &Bearer<'_>, resource: &ResourceId) -> Option<Arc<Principal>> {
-        let key = TokenQuery { token, resource };
+        let key = TokenQuery {
+            token: token.text(),
+            resource,
+        };
         let verified = self.verified.get(&key)?;
         if self.still_stands(&verified) {
             return Some(verified.principal);
@@ -165,7 +167,7 @@ impl Verifier {
         };
         self.check_revocation(&verified.principal)?;
         self.verified
-            .insert(TokenKey::new(token, resource), verified.clone());
+            .insert(TokenKey::new(token.text(), resource), verified.clone());
         Ok(verified.principal)
     }
 
@@ -338,47 +340,6 @@ fn check_issuer(issuer: &IssuerSettings, others: &[Issuer]) -> Result<(), SetupE
         return Err(SetupError::Algorithms(issuer.name.clone()));
     }
     Ok(())
-}
-
-/// What a verified token is found by: all of it, and the resource that it was verified for.
-#[derive(PartialEq, Eq)]
-struct TokenKey {
-    token: Box<str>,
-    resource: ResourceId,
-}
-
-impl TokenKey {
-    fn new(token: &Bearer<'_>, resource: &ResourceId) -> Self {
-        Self {
-            token: token.text().into(),
-            resource: resource.clone(),
-        }
-    }
-}
-
-impl Hash for TokenKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.token.hash(state);
-        self.resource.hash(state);
-    }
-}
-
-struct TokenQuery<'a> {
-    token: &'a Bearer<'a>,
-    resource: &'a ResourceId,
-}
-
-impl Hash for TokenQuery<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.token.text().hash(state);
-        self.resource.hash(state);
-    }
-}
-
-impl Equivalent<TokenKey> for TokenQuery<'_> {
-    fn equivalent(&self, key: &TokenKey) -> bool {
-        *key.token == *self.token.text() && key.resource == *self.resource
-    }
 }
 
 /// Longest short name of an issuer; it stands in user ids and metric labels.

@@ -34,7 +34,11 @@ fn keys_that_must_not_verify_tokens_are_left_out() {
         key[name] = value;
         key
     };
-    let small = Value::from("A".repeat(170) + "B");
+    let modulus = |bytes: usize, first: u8| {
+        let mut modulus = vec![0xff; bytes];
+        modulus[0] = first;
+        Value::from(b64(&modulus))
+    };
     for key in [
         serde_json::json!({"kty": "oct", "kid": "a", "alg": "HS256", "k": "AAAA"}),
         with(&rsa, "use", "enc".into()),
@@ -45,7 +49,9 @@ fn keys_that_must_not_verify_tokens_are_left_out() {
         with(&rsa, "alg", "ES256".into()),
         with(&rsa, "alg", 1.into()),
         with(&rsa, "kty", "EC".into()),
-        with(&rsa, "n", small),
+        with(&rsa, "n", modulus(128, 0xff)),
+        with(&rsa, "n", modulus(256, 0x7f)),
+        with(&rsa, "n", modulus(1025, 1)),
         with(&rsa, "n", "".into()),
         with(&rsa, "n", "*".into()),
         with(&rsa, "e", "AQ".into()),

@@ -5,5 +5,6 @@ mod bad_tokens;
 mod issuer;
 mod jwks;
 mod key_sets;
+mod keys_over_tls;
 mod rig;
 mod verifier;
