@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use super::{Exit, Output};
 use crate::audit::query::{Filter, View, parse_date, query};
 use crate::audit::verify::verify;
-use crate::audit::{ChainKey, Kind, KeyRing, Severity};
+use crate::audit::{ChainKey, KeyRing, Kind, Severity};
 use crate::secret::Secret;
 
 /// Proves and reads the audit trail
@@ -75,4 +75,87 @@ impl Audit {
             Exit::Failed
         })
     }
+}
+
+impl Verify {
+    fn run(&self, out: &mut Output<'_>) -> Result<Exit, String> {
+        let keys = self
+            .key_files
+            .iter()
+            .map(|file| read_key(file))
+            .collect::<Result<Vec<_>, _>>()?;
+        let report = verify(&self.dir, &KeyRing::new(keys), &[])
+            .map_err(|error| format!("{} cannot be read: {error}", self.dir.display()))?;
+        for finding in &report.findings {
+            out.trouble(finding);
+        }
+        if report.more_findings > 0 {
+            out.trouble(format_args!("and {} more", report.more_findings));
+        }
+        if !report.is_intact() {
+            return Ok(Exit::Failed);
+        }
+        let last = report.last.map_or(0, |link| link.seq);
+        out.line(format_args!(
+            "intact: {} lines in {} files, the last is number {last}",
+            report.lines, report.files
+        ));
+        Ok(Exit::Done)
+    }
+}
+
+impl Query {
+    fn run(&self, out: &mut Output<'_>) -> Result<Exit, String> {
+        let view = if self.timeline {
+            View::Timeline
+        } else {
+            View::Lines
+        };
+        let mut text = Vec::new();
+        let found = query(&self.dir, &self.filter()?, view, &mut text)
+            .map_err(|error| format!("{} cannot be read: {error}", self.dir.display()))?;
+        for line in String::from_utf8_lossy(&text).lines() {
+            out.line(line);
+        }
+        Ok(if found == 0 { Exit::Failed } else { Exit::Done })
+    }
+
+    fn filter(&self) -> Result<Filter, String> {
+        Ok(Filter {
+            date: read(
+                self.date.as_deref(),
+                "a date such as 2026-11-21",
+                parse_date,
+            )?,
+            kind: read(
+                self.kind.as_deref(),
+                "auth-events, tool-invocations or security-events",
+                Kind::parse,
+            )?,
+            severity: read(
+                self.severity.as_deref(),
+                "info, low, medium, high or critical",
+                Severity::parse,
+            )?,
+            hour: self.hour,
+            user: self.user.clone(),
+            ..Filter::default()
+        })
+    }
+}
+
+fn read<T>(
+    text: Option<&str>,
+    wanted: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, String> {
+    text.map(|text| parse(text).ok_or_else(|| format!("`{text}` is not {wanted}")))
+        .transpose()
+}
+
+/// The key of a chain as the gateway reads it: the text of the file.
+fn read_key(file: &PathBuf) -> Result<ChainKey, String> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    ChainKey::new(Secret::new(text.trim().as_bytes().to_vec())).map_err(|error| error.to_string())
 }

@@ -16,7 +16,7 @@ use crate::auth::{Grant, ResourceId};
 use crate::clock::Clock;
 use crate::config::{self, Config, Environment, ToolRules};
 use crate::demo;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, log_settings};
 use crate::telemetry::logs;
 
 /// Shows the gateway at work, with nothing to install
@@ -54,7 +54,9 @@ impl Demo {
             out.trouble("the demo listens on loopback only: its tokens are on your screen");
             return Exit::Usage;
         }
-        let outcome = runtime().map_err(|error| error.to_string()).and_then(|runtime| runtime.block_on(self.serve(out)));
+        let outcome = runtime()
+            .map_err(|error| error.to_string())
+            .and_then(|runtime| runtime.block_on(self.serve(out)));
         match outcome {
             Ok(()) => Exit::Done,
             Err(problem) => {
@@ -65,28 +67,44 @@ impl Demo {
     }
 
     async fn serve(&self, out: &mut Output<'_>) -> Result<(), String> {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(|error| error.to_string())?;
         let sample = socket.local_addr().map_err(|error| error.to_string())?;
         let (end, ended) = oneshot::channel::<()>();
         let sample_server = tokio::spawn(demo::serve(socket, demo::Settings::default(), async {
             let _ = ended.await;
         }));
         let config = self.config(sample)?;
-        logs::start(&config.logs);
-        let gateway = Gateway::start(&config, Clock::system()).await.map_err(|error| run::explained(&error))?;
+        if let Err(error) = logs::start(&log_settings(&config), Clock::system()) {
+            out.trouble(error);
+        }
+        let gateway = Gateway::start(&config, Clock::system())
+            .await
+            .map_err(|error| run::explained(&error))?;
         let facts = facts(&config, &gateway)?;
-        if self.json { out.line(facts.json()) } else { out.line(facts.text()) }
+        if self.json {
+            out.line(facts.json())
+        } else {
+            out.line(facts.text())
+        }
         ordered_to_stop().await.map_err(|error| error.to_string())?;
         let in_time = gateway.drain().await;
         let _ = end.send(());
         let _ = sample_server.await;
-        if in_time { Ok(()) } else { Err("some connections had to be cut".into()) }
+        if in_time {
+            Ok(())
+        } else {
+            Err("some connections had to be cut".into())
+        }
     }
 
     /// The configuration that `run --upstream` would make, with what the demo wants to show.
     fn config(&self, sample: SocketAddr) -> Result<Config, String> {
-        let listen = free_or_any(self.listen).map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
-        let metrics = free_or_any(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))).map_err(|error| error.to_string())?;
+        let listen = free_or_any(self.listen)
+            .map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
+        let metrics = free_or_any(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)))
+            .map_err(|error| error.to_string())?;
         // The environment of whoever tries the demo is left out: it must show the same everywhere.
         let env: Environment = [
             ("SALLYGATE_LISTEN__ADDRESS", listen.to_string()),
@@ -97,9 +115,18 @@ impl Demo {
         .into_iter()
         .collect();
         let upstream = format!("http://{sample}{}", demo::PATH);
-        let (mut config, _) = config::from_upstream(&upstream, &env).map_err(|mistakes| mistakes.to_string())?;
-        let hidden = [demo::TOOL_FOR_PREMIUM, demo::TOOL_DESTRUCTIVE].map(ToOwned::to_owned).to_vec();
-        config.policy.tiers.insert("free".into(), ToolRules { enabled: None, disabled: hidden });
+        let (mut config, _) =
+            config::from_upstream(&upstream, &env).map_err(|mistakes| mistakes.to_string())?;
+        let hidden = [demo::TOOL_FOR_PREMIUM, demo::TOOL_DESTRUCTIVE]
+            .map(ToOwned::to_owned)
+            .to_vec();
+        config.policy.tiers.insert(
+            "free".into(),
+            ToolRules {
+                enabled: None,
+                disabled: hidden,
+            },
+        );
         with_key(&mut config).map_err(|error| error.to_string())?;
         Ok(config)
     }
@@ -107,7 +134,9 @@ impl Demo {
 
 /// The asked address if it is free; another port of the same address if somebody else has it.
 fn free_or_any(asked: SocketAddr) -> std::io::Result<SocketAddr> {
-    Probe::bind(asked).or_else(|_| Probe::bind(SocketAddr::new(asked.ip(), 0)))?.local_addr()
+    Probe::bind(asked)
+        .or_else(|_| Probe::bind(SocketAddr::new(asked.ip(), 0)))?
+        .local_addr()
 }
 
 fn facts(config: &Config, gateway: &Gateway) -> Result<Facts, String> {
@@ -142,7 +171,10 @@ fn absolute(path: PathBuf) -> PathBuf {
 impl Facts {
     fn json(&self) -> serde_json::Value {
         let hidden = [demo::TOOL_FOR_PREMIUM, demo::TOOL_DESTRUCTIVE];
-        let allowed: Vec<_> = demo::TOOLS.into_iter().filter(|tool| !hidden.contains(tool)).collect();
+        let allowed: Vec<_> = demo::TOOLS
+            .into_iter()
+            .filter(|tool| !hidden.contains(tool))
+            .collect();
         json!({
             "url": self.url,
             "ca_file": self.ca_file,

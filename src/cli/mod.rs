@@ -1,11 +1,17 @@
 //! The command line: what each verb is called, how it is explained, and with which number it ends. Each verb has its own
 //! file and prints through [`Output`], so that tests read what people read.
 
+mod audit;
 mod check;
 mod config;
+mod demo;
 mod init;
 mod keys;
 mod output;
+mod run;
+mod serving;
+mod start;
+mod token;
 
 use std::path::PathBuf;
 
@@ -34,12 +40,18 @@ const EXIT_CODES: &str =
 #[derive(Debug, Subcommand)]
 #[expect(missing_docs, reason = "each verb explains itself in its own file")]
 pub enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
     Check(check::Check),
     Init(init::Init),
     #[command(subcommand)]
     Config(config::Config),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Token(token::Token),
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 /// Which configuration a verb reads.
@@ -74,10 +86,14 @@ impl From<Exit> for std::process::ExitCode {
 /// Runs a verb.
 pub fn run(cli: &Cli, env: &Environment, out: &mut Output<'_>) -> Exit {
     match &cli.command {
+        Command::Demo(demo) => demo.run(out),
+        Command::Run(run) => run.run(env, out),
         Command::Check(check) => check.run(env, out),
         Command::Init(init) => init.run(out),
         Command::Config(config) => config.run(env, out),
         Command::Keys(keys) => keys.run(out),
+        Command::Token(token) => token.run(env, out),
+        Command::Audit(audit) => audit.run(out),
     }
 }
 

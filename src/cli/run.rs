@@ -7,7 +7,7 @@ use super::start::Source;
 use super::{Exit, Output};
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
-use crate::gateway::{Gateway, StartError};
+use crate::gateway::{Gateway, StartError, log_settings};
 use crate::telemetry::logs;
 
 /// Protects one or more MCP servers
@@ -27,8 +27,12 @@ pub struct Run {
 
 impl Run {
     pub(super) fn run(&self, env: &Environment, out: &mut Output<'_>) -> Exit {
-        let Some(config) = self.source.config(env, out) else { return Exit::Failed };
-        logs::start(&config.logs);
+        let Some(config) = self.source.config(env, out) else {
+            return Exit::Failed;
+        };
+        if let Err(error) = logs::start(&log_settings(&config), Clock::system()) {
+            out.trouble(error);
+        }
         match runtime().map(|runtime| runtime.block_on(serve(&config, out))) {
             Ok(exit) => exit,
             Err(error) => {
@@ -53,7 +57,11 @@ async fn serve(config: &Config, out: &mut Output<'_>) -> Exit {
     if let Err(error) = ordered_to_stop().await {
         out.trouble(format_args!("signals cannot be received: {error}"));
     }
-    if gateway.drain().await { Exit::Done } else { Exit::Failed }
+    if gateway.drain().await {
+        Exit::Done
+    } else {
+        Exit::Failed
+    }
 }
 
 /// An error with everything that led to it, on one line.

@@ -21,7 +21,13 @@ const NO_UPSTREAM: &str = "http://127.0.0.1:1/mcp";
 #[derive(Clone, Debug, Args)]
 pub struct Source {
     /// The configuration file; sallygate.yaml if it is there
-    #[arg(short = 'c', long = "config", value_name = "FILE", env = "SALLYGATE_CONFIG", conflicts_with = "upstream")]
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        env = "SALLYGATE_CONFIG",
+        conflicts_with = "upstream"
+    )]
     pub file: Option<PathBuf>,
     /// Protect this one MCP server, with everything else at its safe default
     #[arg(short = 'u', long, value_name = "URL")]
@@ -53,7 +59,11 @@ impl Source {
     }
 
     /// The same without an upstream, for verbs that talk to none.
-    pub(super) fn config_without_upstream(&self, env: &Environment, out: &mut Output<'_>) -> Option<Config> {
+    pub(super) fn config_without_upstream(
+        &self,
+        env: &Environment,
+        out: &mut Output<'_>,
+    ) -> Option<Config> {
         if self.upstream.is_some() || self.file().is_some() {
             return self.config(env, out);
         }
@@ -95,7 +105,10 @@ pub(super) fn with_key(config: &mut Config) -> Result<(), keyfile::KeyFileError>
     if config.auth.keys.is_empty() && config.auth.issuers.is_empty() {
         let text = keyfile::ensure(&config.state_dir, SIGNING_KEY)?;
         let secret = Secret::new(text.expose().clone().into_bytes());
-        config.auth.keys.push(Key { kid: SIGNING_KEY_ID.into(), secret });
+        config.auth.keys.push(Key {
+            kid: SIGNING_KEY_ID.into(),
+            secret,
+        });
     }
     Ok(())
 }

@@ -55,7 +55,9 @@ pub struct MintToken {
 impl Token {
     pub(super) fn run(&self, env: &Environment, out: &mut Output<'_>) -> Exit {
         let Self::Mint(mint) = self;
-        let Some(config) = mint.source.config_without_upstream(env, out) else { return Exit::Failed };
+        let Some(config) = mint.source.config_without_upstream(env, out) else {
+            return Exit::Failed;
+        };
         match mint.token(&config) {
             Ok(token) => {
                 out.line(token);
@@ -76,22 +78,40 @@ impl MintToken {
             .iter()
             .filter(|route| self.routes.is_empty() || self.routes.contains(&route.name))
             .collect();
-        if let Some(unknown) = self.routes.iter().find(|name| !routes.iter().any(|route| route.name == **name)) {
+        if let Some(unknown) = self
+            .routes
+            .iter()
+            .find(|name| !routes.iter().any(|route| route.name == **name))
+        {
             return Err(format!("there is no route called `{unknown}`"));
         }
         let scopes = match self.scopes.as_slice() {
-            [] => routes.iter().flat_map(|route| route.scopes_supported.iter().cloned()).collect(),
+            [] => routes
+                .iter()
+                .flat_map(|route| route.scopes_supported.iter().cloned())
+                .collect(),
             asked => asked.to_vec(),
         };
-        let audiences = routes.iter().map(|route| ResourceId::parse(&route.resource)).collect::<Result<_, _>>();
+        let audiences = routes
+            .iter()
+            .map(|route| ResourceId::parse(&route.resource))
+            .collect::<Result<_, _>>();
         let grant = Grant {
             user: self.user.clone(),
             team: self.team.clone(),
-            tier: self.tier.clone().unwrap_or_else(|| config.quotas.default_tier.clone()),
+            tier: self
+                .tier
+                .clone()
+                .unwrap_or_else(|| config.quotas.default_tier.clone()),
             email: self.email.clone(),
             scopes: unique(scopes),
             audiences: audiences.map_err(|error| error.to_string())?,
-            lifetime: self.lifetime.as_deref().map(parse_duration).transpose().map_err(|error| error.to_string())?,
+            lifetime: self
+                .lifetime
+                .as_deref()
+                .map(parse_duration)
+                .transpose()
+                .map_err(|error| error.to_string())?,
         };
         mint(config, &grant)
     }

@@ -9,6 +9,14 @@ use std::fmt;
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
+    /// The same with one variable more, or other.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut variables = self.0.clone();
+        variables.insert(name.into(), value.into());
+        Self(variables)
+    }
+
     /// The variables of this process; one that is not UTF-8 counts as absent.
     pub fn of_process() -> Self {
         std::env::vars_os()

@@ -17,20 +17,22 @@ use tracing::{info, warn};
 use crate::audit::details::{Content, Summary};
 use crate::audit::{self, ChainKey, Sink};
 use crate::auth::Verifier;
+use crate::auth::discovery::JwksError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, TlsVersion, Transport};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
+use crate::listener::Listener;
 use crate::listener::tls::{MinVersion, TlsError, acceptor};
-use crate::listener::{Listener, Watch};
 use crate::pipeline::{Gatehouse, Pace, Pipeline};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
 use crate::secret::Secret;
 use crate::session::{SessionError, SessionSeal};
-use crate::telemetry::metrics::Metrics;
-use crate::telemetry::ops::{self, Readiness};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::connect::ConnectError;
 
 /// The key of the audit chain, where the configuration names none.
@@ -83,6 +85,8 @@ pub enum StartError {
     #[error("{}", .0.iter().map(|m| format!("{}:{}: {}", m.file, m.line, m.message)).collect::<Vec<_>>().join("\n"))]
     Policy(Vec<PolicyMistake>),
     #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    #[error(transparent)]
     NoRandomness(#[from] crate::random::NoRandomness),
 }
 
@@ -98,7 +102,7 @@ pub struct Gateway {
     listener: JoinHandle<bool>,
     background: Vec<JoinHandle<()>>,
     audit: Sink,
-    readiness: Readiness,
+    serving: Flag,
 }
 
 impl Gateway {
@@ -107,7 +111,7 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config)?;
         let verifier =
             Verifier::new(&translate::auth(config), clock.clone()).map_err(StartError::Auth)?;
@@ -144,16 +148,17 @@ impl Gateway {
                 draining: stopping.clone(),
             },
         });
-        let readiness = Readiness::default();
-        let background = background(&pipeline, &metrics, &readiness, ops_socket, &stopping);
+        let (readiness, serving) = readiness(&pipeline);
+        let background = background(&pipeline, readiness, ops_socket, &stopping);
         let listener = Listener {
             socket,
             tls,
             settings: translate::listener(config),
             service: Gatehouse(pipeline),
-            watch: metrics as Arc<dyn Watch>,
+            metrics,
         };
         let listener = tokio::spawn(listener.run(until(stopping)));
+        serving.set(true);
         info!(%address, ops = %ops_address, routes = config.routes.len(), "serving");
         Ok(Self {
             address,
@@ -163,14 +168,14 @@ impl Gateway {
             listener,
             background,
             audit,
-            readiness,
+            serving,
         })
     }
 
     /// Takes the gateway down: readiness first, then no new connections, requests in flight to their end, streams ended
     /// between two events, the audit trail closed last. Says whether everything ended by itself before the deadline.
     pub async fn drain(self) -> bool {
-        self.readiness.set("serving", false);
+        self.serving.set(false);
         let _ = self.stop.send(true);
         let in_time = self.listener.await.unwrap_or(false);
         for task in self.background {
@@ -249,41 +254,59 @@ async fn until(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
+/// Under which conditions `/readyz` says yes. "serving" is told: true while connections are accepted.
+fn readiness(pipeline: &Arc<Pipeline>) -> (Readiness, Flag) {
+    let (audit, keys) = (pipeline.audit.clone(), Arc::clone(pipeline));
+    let mut readiness = Readiness::new()
+        .when("audit", move || {
+            audit.ready().map_err(|refused| refused.to_string())
+        })
+        .when("keys", move || {
+            match keys
+                .verifier
+                .key_sources()
+                .find(|source| source.keys_loaded() == 0)
+            {
+                Some(source) => Err(format!("no keys of issuer {} are loaded", source.name())),
+                None => Ok(()),
+            }
+        });
+    let serving = readiness.flag("serving");
+    (readiness, serving)
+}
+
 /// What runs beside the requests: the operator's listener, fresh keys, and the figures that nobody pushes.
 fn background(
     pipeline: &Arc<Pipeline>,
-    metrics: &Arc<Metrics>,
-    readiness: &Readiness,
+    readiness: Readiness,
     ops_socket: TcpListener,
     stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
-    readiness.set("serving", true);
+    let rendered = Arc::clone(&pipeline.metrics);
     let ops = ops::serve(
         ops_socket,
-        Arc::clone(metrics),
-        readiness.clone(),
+        Ops::new(readiness, move || rendered.render()),
         until(stopping.clone()),
     );
     let keys = Arc::clone(pipeline);
     let fresh = async move {
-        keys.verifier
-            .keep_keys_fresh(
-                |issuer, error| warn!(issuer, %error, "keys of the issuer cannot be refreshed"),
-            )
-            .await;
+        let failed = |issuer: &str, error: &JwksError| {
+            keys.metrics.jwks_failed(issuer);
+            warn!(issuer, %error, "keys of the issuer cannot be refreshed");
+        };
+        keys.verifier.keep_keys_fresh(failed).await;
     };
-    let (watched, metrics, readiness) =
-        (Arc::clone(pipeline), Arc::clone(metrics), readiness.clone());
+    let observed = Arc::clone(pipeline);
     let observe = async move {
         loop {
-            readiness.set("audit", watched.audit.ready().is_ok());
-            metrics.observe_keys(
-                watched
-                    .verifier
-                    .key_sources()
-                    .map(|keys| (keys.name(), keys.keys_loaded(), keys.refresh_errors())),
-            );
-            watched.quotas.sweep();
+            let stats = observed.audit.stats();
+            observed.metrics.audit(stats.depth, stats.errors);
+            for source in observed.verifier.key_sources() {
+                observed
+                    .metrics
+                    .jwks_loaded(source.name(), source.keys_loaded());
+            }
+            observed.quotas.sweep();
             tokio::time::sleep(OBSERVE).await;
         }
     };
@@ -293,3 +316,8 @@ fn background(
         tokio::spawn(observe),
     ]
 }
+
+/// The settings of the log.
+pub use translate::logs as log_settings;
+/// The settings of tokens of our own, for the verbs that make them.
+pub use translate::own as own_tokens;

@@ -16,7 +16,7 @@ use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
 use crate::secret::Secret;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
 use crate::upstream::{self, Target, Upstream};
 use crate::{limits, listener, mcp};
@@ -31,7 +31,7 @@ pub(super) fn auth(config: &Config) -> auth::Settings {
 }
 
 /// Our own tokens, for whoever checks and whoever makes them.
-pub(crate) fn own(config: &Config) -> Option<OwnSettings> {
+pub fn own(config: &Config) -> Option<OwnSettings> {
     if config.auth.keys.is_empty() {
         return None;
     }
@@ -180,7 +180,7 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
 pub(super) fn routes(
     config: &Config,
     verifier: &Verifier,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Vec<Arc<Route>>, StartError> {
     config
         .routes
@@ -193,7 +193,7 @@ fn one_route(
     config: &Config,
     route: &config::Route,
     verifier: &Verifier,
-    metrics: &Metrics,
+    metrics: &Arc<Metrics>,
 ) -> Result<Arc<Route>, StartError> {
     let resource = ResourceId::parse(&route.resource)
         .map_err(|_| StartError::Resource(route.resource.clone()))?;
@@ -229,7 +229,7 @@ fn one_route(
             list_bytes: config.limits.list_bytes.as_usize(),
             event_bytes: config.limits.sse_event_bytes.as_usize(),
         },
-        label: metrics.route(&route.name),
+        meter: metrics.route(&route.name),
     }))
 }
 
@@ -302,4 +302,15 @@ pub(crate) fn policies(
         },
         ..policy::Settings::default()
     })
+}
+
+/// How the process logs.
+pub fn logs(config: &Config) -> logs::Settings {
+    logs::Settings {
+        format: match config.logs.format {
+            config::LogFormat::Json => logs::Format::Json,
+            config::LogFormat::Text => logs::Format::Text,
+        },
+        filter: config.logs.level.into(),
+    }
 }

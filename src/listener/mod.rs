@@ -24,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
+use crate::telemetry::Metrics;
 use crate::units::ByteSize;
 
 pub use connection::Serve;
@@ -70,14 +71,6 @@ pub struct Peer {
     pub encrypted: bool,
 }
 
-/// What the accept loop tells the counters; the loop itself knows no metrics.
-pub trait Watch: Send + Sync + 'static {
-    /// A connection was opened (`true`) or ended (`false`).
-    fn connection(&self, opened: bool);
-    /// A TLS handshake ended: `ok`, `failed` or `timeout`.
-    fn handshake(&self, result: &'static str);
-}
-
 /// A bound socket with all it needs to serve.
 pub struct Listener<S> {
     /// The bound socket.
@@ -89,7 +82,7 @@ pub struct Listener<S> {
     /// What answers the requests.
     pub service: S,
     /// Who counts.
-    pub watch: Arc<dyn Watch>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl<S: Serve> Listener<S> {
@@ -121,9 +114,8 @@ impl<S: Serve> Listener<S> {
             };
             let (shared, watcher) = (Arc::clone(&shared), graceful.watcher());
             tokio::spawn(async move {
-                shared.watch.connection(true);
+                let _counted = shared.metrics.connection();
                 shared.hold(stream, address, watcher).await;
-                shared.watch.connection(false);
                 drop(permit);
             });
         }
@@ -152,13 +144,13 @@ impl<S: Serve> Listener<S> {
         {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => {
-                self.watch.handshake("failed");
+                self.metrics.handshake(false);
                 debug!(stage = "tls", %error, "handshake failed");
                 return;
             }
-            Err(_) => return self.watch.handshake("timeout"),
+            Err(_) => return self.metrics.handshake(false),
         };
-        self.watch.handshake("ok");
+        self.metrics.handshake(true);
         let peer = Peer {
             address,
             encrypted: true,

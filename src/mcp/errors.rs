@@ -153,6 +153,19 @@ pub fn upstream_timed_out(to: ReplyTo<'_>) -> Bytes {
     )
 }
 
+/// Whether a response says that the call failed: a JSON-RPC error, or a result marked `isError`.
+pub fn is_failure(response: &[u8]) -> bool {
+    let Ok(body) = check(response, Rules::ANSWER) else {
+        return false;
+    };
+    let marked = || {
+        body.member("result")?
+            .member("isError")
+            .map(|mark| mark.raw() == "true")
+    };
+    body.member("error").is_some() || marked().unwrap_or(false)
+}
+
 /// Whether a response is an upstream's own way of saying that it has no tool of that name: an error of the code for it,
 /// or a result marked `isError`, of few words that speak of a tool and say that there is none. Wrong recognitions must be
 /// rare, for they replace an answer that the caller should see; so a text that says more than that is none.

@@ -8,11 +8,13 @@ use bytes::Bytes;
 
 use super::route::Route;
 use super::screen::{Cleared, View};
+use super::tally::{Failed, Tally};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
 use crate::mcp::{self, Filtered, Id, Item, ListError, ListShape, errors, errors::ReplyTo};
 use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
+use crate::telemetry::Metrics;
 use crate::upstream::UpstreamError;
 
 /// What became of a message of the upstream.
@@ -35,6 +37,8 @@ pub struct Lens {
     id: Option<Id>,
     modern: bool,
     now: Timestamp,
+    metrics: Arc<Metrics>,
+    failed: Failed,
 }
 
 impl Lens {
@@ -44,6 +48,7 @@ impl Lens {
         principal: &Arc<Principal>,
         cleared: &Cleared,
         now: Timestamp,
+        tally: &Tally,
     ) -> Self {
         Self {
             route: Arc::clone(route),
@@ -52,6 +57,8 @@ impl Lens {
             id: cleared.id.clone(),
             modern: cleared.era.is_modern(),
             now,
+            metrics: Arc::clone(tally.metrics()),
+            failed: tally.failed().clone(),
         }
     }
 
@@ -78,13 +85,17 @@ impl Lens {
     /// # Errors
     /// [`UpstreamError::Unreadable`] when it could hide a list from us.
     pub fn message(&self, message: &[u8]) -> Result<Seen, UpstreamError> {
-        if let View::Call(name) = &self.view
-            && errors::is_unknown_tool(message, name)
-        {
-            return Ok(Seen::UnknownTool(errors::unknown_tool(
-                self.id.as_ref().into(),
-                name,
-            )));
+        if let View::Call(name) = &self.view {
+            if errors::is_unknown_tool(message, name) {
+                self.failed.mark();
+                return Ok(Seen::UnknownTool(errors::unknown_tool(
+                    self.id.as_ref().into(),
+                    name,
+                )));
+            }
+            if errors::is_failure(message) {
+                self.failed.mark();
+            }
         }
         if self.view != View::List && !may_hold_a_list(message) {
             return Ok(Seen::Same);
@@ -96,6 +107,7 @@ impl Lens {
     fn filter(&self, message: &[u8]) -> Result<Seen, ListError> {
         let answer = mcp::Answer::read(message)?;
         self.route.catalogue().learn(&answer);
+        self.learn_tools(&answer);
         let filtered = answer.filter(&mut |item| self.keeps(item), self.modern)?;
         Ok(match filtered {
             Filtered::Unchanged => Seen::Same,
@@ -113,6 +125,12 @@ impl Lens {
             error.public(),
         );
         Some([b"data: ", body.as_ref(), b"\n\n"].concat().into())
+    }
+
+    /// Tools that the upstream lists get metric labels of their own; names that only callers use never do.
+    fn learn_tools(&self, answer: &mcp::Answer<'_>) {
+        let names: Vec<_> = answer.tools().map(|tool| tool.name).collect();
+        self.metrics.learn_tools(names.iter().map(AsRef::as_ref));
     }
 
     fn keeps(&self, item: &Item<'_>) -> bool {

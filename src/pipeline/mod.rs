@@ -17,6 +17,7 @@ pub mod respond;
 pub mod route;
 pub mod screen;
 pub mod stream;
+pub mod tally;
 pub mod trail;
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ use crate::quota::Quotas;
 use crate::routes::{self, Door};
 use crate::session::SessionSeal;
 use crate::stage::Stage;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::Metrics;
 pub use body::ReplyBody;
 use denial::Denial;
 use gates::Envelope;
@@ -115,7 +116,7 @@ impl Pipeline {
         )?;
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared)?);
-        let lens = lens::Lens::new(route, &principal, &cleared, now);
+        let lens = lens::Lens::new(route, &principal, &cleared, now, trail.tally());
         let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
         trail.passed(Stage::Upstream);
         Ok(answer)
@@ -132,7 +133,7 @@ impl Pipeline {
         };
         // No line, no service (fail closed): an act that cannot be recorded must not happen.
         let Some(mut trail) = begun else {
-            self.metrics.unrecorded();
+            self.metrics.denied(Stage::Limits, "audit_unavailable");
             return gates::unrecorded(peer.encrypted);
         };
         let mut envelope = Envelope::default();

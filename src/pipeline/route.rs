@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::auth::{ResourceId, ResourceMetadata};
 use crate::mcp::ToolHeaders;
 use crate::policy::Policies;
-use crate::telemetry::metrics::RouteLabel;
+use crate::telemetry::metrics;
 use crate::upstream::Upstream;
 
 /// What a route is made of.
@@ -28,8 +28,8 @@ pub struct RouteParts {
     pub upstream: Upstream,
     /// How much of an answer may be inspected.
     pub answers: Answers,
-    /// Its pre-resolved metric label.
-    pub label: RouteLabel,
+    /// Its counters.
+    pub meter: metrics::Route,
 }
 
 /// How much of an answer may be inspected.
@@ -106,8 +106,8 @@ impl Route {
         &self.catalogue
     }
 
-    /// Its metric label.
-    pub const fn label(&self) -> RouteLabel {
-        self.parts.label
+    /// Its counters.
+    pub const fn meter(&self) -> &metrics::Route {
+        &self.parts.meter
     }
 }

@@ -9,6 +9,7 @@ use http::request::Parts;
 use super::denial::Denial;
 use super::read::Errand;
 use super::route::Route;
+use super::tally::Tally;
 use crate::audit::details::Summary;
 use crate::audit::{Event, Record, Slot};
 use crate::auth::Principal;
@@ -18,7 +19,7 @@ use crate::mcp::Operation;
 use crate::quota::Admission;
 use crate::random::{self, NoRandomness};
 use crate::stage::Stage;
-use crate::telemetry::metrics::{Finished, Metrics};
+use crate::telemetry::Metrics;
 use std::sync::Arc;
 
 /// How an answer ended.
@@ -40,8 +41,7 @@ pub struct Trail {
     clock: Clock,
     started: Instant,
     stage_began: Instant,
-    metrics: Arc<Metrics>,
-    figures: Finished,
+    tally: Tally,
     /// Held until the answer ends: a stream occupies its place among the user's concurrent requests to its last byte.
     admission: Option<Admission>,
 }
@@ -78,8 +78,7 @@ impl Trail {
             clock: clock.clone(),
             started,
             stage_began: started,
-            metrics,
-            figures: Finished::default(),
+            tally: Tally::new(metrics, head.method.as_str()),
             admission: None,
         })
     }
@@ -104,11 +103,11 @@ impl Trail {
     }
 
     /// The request is for this route.
-    pub fn route(&mut self, route: &Route) {
+    pub fn route(&mut self, route: &Arc<Route>) {
         self.record(|record| {
             record.route(route.name()).event(Event::McpRequest);
         });
-        self.figures.route = Some(route.label());
+        self.tally.route(route);
     }
 
     /// The caller is known.
@@ -125,7 +124,7 @@ impl Trail {
                 .detail("tier", principal.tier())
                 .detail("token", principal.fingerprint());
         });
-        self.figures.tier = Some(principal.tier().into());
+        self.tally.tier(principal.tier());
     }
 
     /// What the request came for is known.
@@ -133,10 +132,12 @@ impl Trail {
         let Errand::Send { message, .. } = errand else {
             return;
         };
-        self.figures.rpc_method = message.method().map(Into::into);
-        if let Operation::CallTool { name, .. } = message.operation() {
-            self.figures.tool = Some(name.into());
-        }
+        let tool = match message.operation() {
+            Operation::CallTool { name, .. } => Some(name),
+            _ => None,
+        };
+        self.tally
+            .message(message.method().unwrap_or("response"), tool);
         self.record(|record| {
             if let Some(method) = message.method() {
                 record.rpc_method(method);
@@ -155,6 +156,11 @@ impl Trail {
         self.record(|record| {
             record.rule(rule);
         });
+    }
+
+    /// The figures, for those who gather them.
+    pub const fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     /// The caller's place is kept until the answer ends.
@@ -176,7 +182,7 @@ impl Trail {
                 record.rule(rule);
             }
         });
-        self.figures.refused = Some((denial.stage, denial.reason));
+        self.tally.refused(denial);
         tracing::debug!(
             request_id = self.request_id,
             stage = denial.stage.name(),
@@ -191,7 +197,6 @@ impl Trail {
         self.record(|record| {
             record.detail("http_status", status.as_u16());
         });
-        self.figures.status = status.as_u16();
     }
 
     /// The answer has ended. Writes the line.
@@ -210,15 +215,17 @@ impl Trail {
             }
             End::Broken(reason) => {
                 record.refused(Stage::Upstream, reason).failed(reason, "");
-                self.figures.refused = Some((Stage::Upstream, reason));
             }
         }
-        self.figures.duration = self
+        if self.tally.failed().is_marked() {
+            record.failed("upstream_error", "");
+        }
+        let took = self
             .clock
             .monotonic()
             .saturating_duration_since(self.started);
-        record.finished(self.clock.now(), self.figures.duration);
-        self.metrics.finished(&self.figures);
+        record.finished(self.clock.now(), took);
+        self.tally.finish(end, took);
         slot.write(record);
     }
 }

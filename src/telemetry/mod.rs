@@ -1,9 +1,3 @@
-<<<<<<< HEAD
-//! stub
-#![allow(missing_docs)]
-pub mod metrics;
-pub mod ops;
-=======
 //! What operators see: log lines, metrics, and the listener that answers probes and scrapes.
 //!
 //! - **Protects** secrets and people from logs and labels: every line is redacted, no label is chosen by a caller.
@@ -19,4 +13,3 @@ pub mod ops;
 pub use labels::{AuthResult, RequestOutcome, ToolOutcome, UpstreamOutcome};
 pub use metrics::{Metrics, Route};
 pub use ops::{Ops, Readiness};
->>>>>>> audit

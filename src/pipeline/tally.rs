@@ -1,0 +1,175 @@
+//! The figures of one request: gathered beside its audit line and counted when it ends. Everything that is a label comes
+//! from a closed set or was declared when the gateway started.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::denial::Denial;
+use super::route::Route;
+use super::trail::End;
+use crate::stage::Stage;
+use crate::telemetry::metrics::Active;
+use crate::telemetry::{AuthResult, Metrics, RequestOutcome, ToolOutcome, UpstreamOutcome};
+
+/// A mark that the answer is an error of the upstream's own, set by whoever reads the answer.
+#[derive(Clone, Debug, Default)]
+pub struct Failed(Arc<AtomicBool>);
+
+impl Failed {
+    /// The answer is an error.
+    pub fn mark(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub fn is_marked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What is counted of one request.
+pub struct Tally {
+    metrics: Arc<Metrics>,
+    route: Option<Arc<Route>>,
+    method: Box<str>,
+    tool: Option<Box<str>>,
+    tier: Option<Box<str>>,
+    refused: Option<Stage>,
+    exchange: Option<Duration>,
+    timed_out: bool,
+    failed: Failed,
+    stream: Option<Active>,
+}
+
+impl Tally {
+    /// Nothing yet, but the HTTP method.
+    pub fn new(metrics: Arc<Metrics>, method: &str) -> Self {
+        Self {
+            metrics,
+            method: method.into(),
+            route: None,
+            tool: None,
+            tier: None,
+            refused: None,
+            exchange: None,
+            timed_out: false,
+            failed: Failed::default(),
+            stream: None,
+        }
+    }
+
+    /// The counters of the gateway.
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// A stage has passed in this time.
+    pub fn passed(&mut self, stage: Stage, took: Duration) {
+        self.metrics.stage(stage, took);
+        match stage {
+            Stage::Auth => self.metrics.authenticated(AuthResult::Valid),
+            Stage::Policy => self.metrics.policy_decided(true),
+            Stage::Upstream => self.exchange = Some(took),
+            Stage::Tls | Stage::Limits | Stage::Quota | Stage::Read | Stage::Screen => {}
+        }
+    }
+
+    /// The request is for this route.
+    pub fn route(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    /// The caller is of this tier.
+    pub fn tier(&mut self, tier: &str) {
+        self.tier = Some(tier.into());
+    }
+
+    /// The message has this method, and calls this tool.
+    pub fn message(&mut self, method: &str, tool: Option<&str>) {
+        self.method = method.into();
+        self.tool = tool.map(Into::into);
+    }
+
+    /// The answer is a stream, counted until it ends.
+    pub fn streams(&mut self) {
+        self.stream = Some(self.metrics.stream());
+    }
+
+    /// Where the reader of the answer says that it is an error.
+    pub const fn failed(&self) -> &Failed {
+        &self.failed
+    }
+
+    /// The request was refused.
+    pub fn refused(&mut self, denial: &Denial) {
+        self.refused = Some(denial.stage);
+        self.timed_out = denial.reason == "network_timeout";
+        self.metrics.denied(denial.stage, denial.reason);
+        match denial.stage {
+            Stage::Auth => self.metrics.authenticated(judged(denial.reason)),
+            Stage::Quota => self
+                .metrics
+                .rate_limited(self.tier.as_deref().unwrap_or("none"), denial.reason),
+            Stage::Policy => self.metrics.policy_decided(false),
+            Stage::Tls | Stage::Limits | Stage::Read | Stage::Screen | Stage::Upstream => {}
+        }
+    }
+
+    /// The answer has ended, after this time.
+    pub fn finish(&mut self, end: End, took: Duration) {
+        self.stream = None;
+        if let End::Broken(reason) = end {
+            self.refused = Some(Stage::Upstream);
+            self.metrics.denied(Stage::Upstream, reason);
+        }
+        let Some(route) = &self.route else { return };
+        let outcome = match (self.refused, end) {
+            (Some(Stage::Upstream), _) => RequestOutcome::UpstreamFailed,
+            (Some(_), _) => RequestOutcome::Denied,
+            (None, End::CallerLeft) => RequestOutcome::DownstreamGone,
+            (None, End::Complete | End::Broken(_)) => RequestOutcome::Answered,
+        };
+        route.meter().request(&self.method, outcome, took);
+        self.metrics.operation(&self.method, took);
+        if let Some(outcome) = self.exchanged() {
+            route
+                .meter()
+                .upstream(outcome, self.exchange.unwrap_or(took));
+        }
+        if let Some(tool) = &self.tool {
+            self.metrics.tool_called(tool, self.called(), took);
+        }
+    }
+
+    fn exchanged(&self) -> Option<UpstreamOutcome> {
+        match (self.refused, self.exchange) {
+            (Some(Stage::Upstream), _) if self.timed_out => Some(UpstreamOutcome::Timeout),
+            (Some(Stage::Upstream), _) => Some(UpstreamOutcome::Broken),
+            (_, Some(_)) => Some(UpstreamOutcome::Answered),
+            (_, None) => None,
+        }
+    }
+
+    fn called(&self) -> ToolOutcome {
+        match self.refused {
+            Some(Stage::Upstream) => ToolOutcome::Failed,
+            Some(_) => ToolOutcome::Denied,
+            None if self.failed.is_marked() => ToolOutcome::Error,
+            None => ToolOutcome::Success,
+        }
+    }
+}
+
+/// What became of a credential, by the reason of its refusal (R212).
+fn judged(reason: &str) -> AuthResult {
+    match reason {
+        "missing_credential" => AuthResult::Missing,
+        "unknown_key" | "wrong_algorithm" | "invalid_signature" => AuthResult::BadSignature,
+        "token_expired" | "not_yet_valid" => AuthResult::OutOfTime,
+        "wrong_issuer" | "wrong_audience" => AuthResult::WrongParty,
+        "token_revoked" => AuthResult::Revoked,
+        "keys_unavailable" => AuthResult::Unavailable,
+        _ => AuthResult::Malformed,
+    }
+}
