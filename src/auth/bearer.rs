@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn r124_a_bearer_never_shows_in_debug_output() {
+    fn a_bearer_never_shows_in_debug_output() {
         let bearer = Bearer::parse(TOKEN, 8192).unwrap();
         assert_eq!(format!("{bearer:?}"), "Bearer([REDACTED])");
     }

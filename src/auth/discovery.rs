@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::header::ACCEPT;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -155,14 +156,10 @@ impl Fetcher {
 
     async fn exchange(&self, address: &Address) -> Result<Bytes, JwksError> {
         let url = address.0.as_str();
-        let uri = Uri::try_from(url).map_err(|_| JwksError::Address(url.to_owned()))?;
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = Method::GET;
-        *request.uri_mut() = uri;
-        request.headers_mut().insert(
-            header::ACCEPT,
-            header::HeaderValue::from_static("application/json"),
-        );
+        let request = Request::get(url)
+            .header(ACCEPT, "application/json")
+            .body(Empty::new())
+            .map_err(|_| JwksError::Address(url.to_owned()))?;
         let transport = |source| JwksError::Transport {
             url: url.to_owned(),
             source,

@@ -285,6 +285,19 @@ mod tests {
     }
 
     #[test]
+    fn r121_the_configured_lifetime_is_honoured() {
+        let hour = Duration::from_secs(3600);
+        let settings = OwnSettings {
+            lifetime: hour,
+            ..settings()
+        };
+        let mint = Mint::new(&settings, Clock::manual(Timestamp::from_seconds(NOW))).unwrap();
+        let minted = mint.mint(&grant()).unwrap();
+        assert_eq!(minted.expires_in, hour);
+        assert_eq!(parts(&minted.token).1["exp"], NOW + 3600);
+    }
+
+    #[test]
     fn grants_that_a_token_cannot_carry_are_refused() {
         let long = "x".repeat(TEXT_MAX_BYTES);
         type Row<'a> = (&'a str, fn(&mut Grant, &str), &'a [&'a str]);
@@ -330,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn r108_r109_r110_r111_r112_r113_r114_r115_r372_r374_a_token_says_all_of_it() {
+    fn r108_r109_r110_r111_r112_r114_r115_r372_r374_a_token_says_all_of_it() {
         let minted = mint().mint(&grant()).unwrap();
         let (header, claims, _) = parts(&minted.token);
         assert_eq!(

@@ -28,7 +28,9 @@ async fn r116_r117_r118_bad_tokens_of_every_algorithm_are_refused_with_their_rea
             bad_forms(&rig),
         ];
         for (label, token, reason) in tables.into_iter().flatten() {
-            assert_eq!(rig.reason(&token).await, reason, "{algorithm}: {label}");
+            let refused = rig.verify(&token).await.map(drop).unwrap_err();
+            assert_eq!(refused.reason(), reason, "{algorithm}: {label}");
+            assert_eq!(refused.status(), 401, "{algorithm}: {label}");
             count += 1;
         }
         assert_eq!(rig.verifier.remembered(), 0, "{algorithm}");
