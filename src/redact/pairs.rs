@@ -40,10 +40,47 @@ fn secret_after(text: &str, separator: usize) -> Option<(usize, usize)> {
     if !keys::is_sensitive(name) {
         return None;
     }
-    let value = Value::after(text.as_bytes(), separator)?;
+    let ground = Ground::of(name, text.as_bytes().get(separator) == Some(&b'='));
+    let value = Value::after(text.as_bytes(), separator, ground)?;
     let secret = text.get(value.from..value.to)?;
-    (secret != REDACTED && is_secret(name, text.as_bytes().get(separator), &value, secret))
+    (secret != REDACTED && (value.quoted || ground.judges(secret)))
         .then_some((value.from, value.to))
+}
+
+/// How a name and its separator let a bare value be judged. Prose says "invalid token: expired" and "state: running", so
+/// a value after a colon needs more than its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    /// After `=`, or after a name that is never followed by prose.
+    Sure,
+    /// A header of many values, secret to the end of its line.
+    Line,
+    /// Secret if it has a digit or is long.
+    Likely,
+    /// A number after `code:` is a status; an OAuth code there would be quoted or a query parameter.
+    QuotedOnly,
+}
+
+impl Ground {
+    fn of(name: &str, is_equals: bool) -> Self {
+        let lower = name.to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        match is_equals {
+            true => Self::Sure,
+            false if has(&["cookie"]) => Self::Line,
+            false if has(&["password", "api_key", "apikey", "api-key"]) => Self::Sure,
+            false if keys::is_secret_word(name) => Self::Likely,
+            false => Self::QuotedOnly,
+        }
+    }
+
+    fn judges(self, secret: &str) -> bool {
+        match self {
+            Self::Sure | Self::Line => true,
+            Self::Likely => secret.len() >= 20 || secret.bytes().any(|byte| byte.is_ascii_digit()),
+            Self::QuotedOnly => false,
+        }
+    }
 }
 
 /// The name that ends before the separator, past blanks, quotes and backslashes.
@@ -71,7 +108,8 @@ struct Value {
 }
 
 impl Value {
-    fn after(bytes: &[u8], separator: usize) -> Option<Self> {
+    /// Looks forward only as far as it takes to decide, so that many separators do not each read to the end.
+    fn after(bytes: &[u8], separator: usize, ground: Ground) -> Option<Self> {
         let mut from = separator + 1;
         let (mut quote, mut escaped) = (None, false);
         while let Some(&byte) = bytes.get(from).filter(|byte| is_wrapping(**byte)) {
@@ -85,7 +123,11 @@ impl Value {
                 _ => {}
             }
         }
-        let to = from + Self::length(bytes.get(from..)?, quote, escaped);
+        if quote.is_none() && ground == Ground::QuotedOnly {
+            return None;
+        }
+        let rest = bytes.get(from..)?;
+        let to = from + Self::length(rest, quote, escaped, ground == Ground::Line);
         (to > from).then_some(Self {
             from,
             to,
@@ -93,8 +135,8 @@ impl Value {
         })
     }
 
-    /// A quoted value runs to its quote; a bare one to the next blank or delimiter.
-    fn length(rest: &[u8], quote: Option<u8>, escaped: bool) -> usize {
+    /// A quoted value runs to its quote; a bare one to the next blank or delimiter, or to the end of its line.
+    fn length(rest: &[u8], quote: Option<u8>, escaped: bool, is_line: bool) -> usize {
         let mut skip = false;
         rest.iter()
             .position(|&byte| match quote {
@@ -108,6 +150,7 @@ impl Value {
                     skip = true;
                     false
                 }
+                None if is_line => matches!(byte, b'\r' | b'\n' | b'"' | b'\\'),
                 None => matches!(
                     byte,
                     b' ' | b'\t'
@@ -124,21 +167,5 @@ impl Value {
                 ),
             })
             .unwrap_or(rest.len())
-    }
-}
-
-/// Prose says "invalid token: expired" and "state: running". A value after a colon counts only if it is quoted, has a
-/// digit, or stands after a name that is never followed by prose.
-fn is_secret(name: &str, separator: Option<&u8>, value: &Value, secret: &str) -> bool {
-    let never_prose = name.to_ascii_lowercase();
-    let never_prose = ["password", "cookie", "api_key", "apikey", "api-key"]
-        .iter()
-        .any(|word| never_prose.contains(word));
-    match separator {
-        Some(b'=') => true,
-        _ if value.quoted || never_prose => true,
-        // A number after `code:` is a status; an OAuth code in that place would be quoted or a query parameter.
-        _ if !keys::is_secret_word(name) => false,
-        _ => secret.bytes().any(|byte| byte.is_ascii_digit()) || secret.len() >= 20,
     }
 }

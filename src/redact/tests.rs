@@ -236,6 +236,10 @@ fn r505_names_give_away_their_values_inside_text() {
         ),
         ("X-Api-Key: canary", "X-Api-Key: [REDACTED]"),
         (
+            "Cookie: a=canary1; b=canary2\nnext",
+            "Cookie: [REDACTED]\nnext",
+        ),
+        (
             "url=https://x.test/?access_token=canary",
             "url=https://x.test/?access_token=[REDACTED]",
         ),
