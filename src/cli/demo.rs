@@ -46,6 +46,7 @@ struct Facts {
     premium: String,
     metrics_url: String,
     audit_dir: PathBuf,
+    state_dir: PathBuf,
 }
 
 impl Demo {
@@ -161,6 +162,7 @@ fn facts(config: &Config, gateway: &Gateway) -> Result<Facts, String> {
         premium: token("demo_premium", "premium")?,
         metrics_url: format!("http://{}/metrics", gateway.ops_address),
         audit_dir: absolute(config.audit.dir.clone()),
+        state_dir: absolute(config.state_dir.clone()),
     })
 }
 
@@ -191,6 +193,14 @@ impl Facts {
             .replace("{FREE}", &self.free)
             .replace("{PREMIUM}", &self.premium)
             .replace("{METRICS}", &self.metrics_url)
+            .replace(
+                "{EXE}",
+                &std::env::current_exe()
+                    .unwrap_or_else(|_| "sallygate".into())
+                    .display()
+                    .to_string(),
+            )
+            .replace("{STATE}", &self.state_dir.display().to_string())
             .replace("{AUDIT}", &self.audit_dir.display().to_string())
             .replace("{HIDDEN}", demo::TOOL_FOR_PREMIUM)
             .replace("{DESTRUCTIVE}", demo::TOOL_DESTRUCTIVE)

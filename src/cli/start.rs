@@ -19,7 +19,7 @@ const NO_UPSTREAM: &str = "http://127.0.0.1:1/mcp";
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug, Args)]
-pub struct Source {
+pub(super) struct Source {
     /// The configuration file; sallygate.yaml if it is there
     #[arg(
         short = 'c',
@@ -28,13 +28,13 @@ pub struct Source {
         env = "SALLYGATE_CONFIG",
         conflicts_with = "upstream"
     )]
-    pub file: Option<PathBuf>,
+    file: Option<PathBuf>,
     /// Protect this one MCP server, with everything else at its safe default
     #[arg(short = 'u', long, value_name = "URL")]
-    pub upstream: Option<String>,
+    upstream: Option<String>,
     /// Listen on this address instead of the configured one
     #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<String>,
+    listen: Option<String>,
 }
 
 impl Source {

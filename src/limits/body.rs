@@ -1,6 +1,8 @@
 //! The one place where a request body is read: whole, under the armed size and time limits. A body that comes in one
 //! piece is handed on without a copy.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -8,7 +10,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::{Armed, LimitsError};
+use super::{Armed, LimitsError, Settings};
 
 /// Reads a body to its end.
 ///
@@ -26,6 +28,28 @@ where
         .await
         .unwrap_or(Err(LimitsError::BodyTimeout))
 }
+
+/// Reads what is left of a refused body and forgets it, so that a caller who is still sending gets to read the refusal
+/// instead of a broken connection. Little more than an acceptable body is worth that, and little time.
+pub async fn discard<B>(body: &mut B, settings: &Settings)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let limit = settings.body_bytes.as_usize().saturating_mul(2);
+    let reading = async {
+        let mut seen = 0_usize;
+        while let Some(Ok(frame)) = body.frame().await {
+            seen = seen.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+            if seen > limit {
+                break;
+            }
+        }
+    };
+    let _ = timeout(DISCARD_TIME, reading).await;
+}
+
+/// How long a refused caller may go on sending.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -61,8 +85,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::stream;
     use http_body::Frame;
     use http_body_util::StreamBody;

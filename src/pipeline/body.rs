@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 
 use super::trail::{End, Trail};
 use crate::upstream::UpstreamError;
@@ -18,6 +19,9 @@ pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, UpstreamError>> + Send
 pub struct ReplyBody {
     content: Content,
     trail: Option<Trail>,
+    /// What the caller sent and nobody read. HTTP/2 resets a stream whose request body is dropped before the answer is
+    /// complete, and the caller would never see the refusal.
+    unread: Option<Incoming>,
 }
 
 enum Content {
@@ -31,6 +35,7 @@ impl ReplyBody {
         Self {
             content: Content::Full(bytes),
             trail: None,
+            unread: None,
         }
     }
 
@@ -39,12 +44,14 @@ impl ReplyBody {
         Self {
             content: Content::Pieces(pieces),
             trail: None,
+            unread: None,
         }
     }
 
-    /// Ties the request's trail to this body's end.
-    pub fn carry(&mut self, trail: Trail) {
+    /// Ties the request's trail, and what is left of its body, to this body's end.
+    pub fn carry(&mut self, trail: Trail, unread: Incoming) {
         self.trail = Some(trail);
+        self.unread = Some(unread);
     }
 
     fn close(&mut self, end: End) {

@@ -76,7 +76,7 @@ impl Pipeline {
     async fn pass(
         &self,
         head: &Parts,
-        body: Incoming,
+        body: &mut Incoming,
         envelope: &mut Envelope,
         trail: &mut Trail,
     ) -> Result<Response<ReplyBody>, Denial> {
@@ -124,7 +124,7 @@ impl Pipeline {
 
     /// One request from its head to an answer that carries its trail.
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
-        let (head, body) = request.into_parts();
+        let (head, mut body) = request.into_parts();
         let begun = match self.audit.reserve() {
             Ok(slot) => {
                 Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics)).ok()
@@ -137,16 +137,17 @@ impl Pipeline {
             return gates::unrecorded(peer.encrypted);
         };
         let mut envelope = Envelope::default();
-        let mut answer = match self.pass(&head, body, &mut envelope, &mut trail).await {
+        let mut answer = match self.pass(&head, &mut body, &mut envelope, &mut trail).await {
             Ok(answer) => answer,
             Err(denial) => {
+                limits::body::discard(&mut body, &self.limits).await;
                 trail.refused(&denial);
                 respond::refuse(denial.answer, trail.request_id())
             }
         };
         envelope.seal(answer.headers_mut(), trail.request_id(), peer.encrypted);
         trail.answered(answer.status());
-        answer.body_mut().carry(trail);
+        answer.body_mut().carry(trail, body);
         answer
     }
 }

@@ -35,7 +35,7 @@ pub enum Errand {
 /// A [`Denial`] with a JSON-RPC body where the request was a message, so that clients of both eras recognise it.
 pub async fn errand(
     head: &Parts,
-    body: Incoming,
+    body: &mut Incoming,
     armed: &Armed,
     _admitted: &Admission,
     limits: &mcp::Limits,

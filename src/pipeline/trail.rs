@@ -97,8 +97,8 @@ impl Trail {
     /// A stage has passed; its time is noted.
     pub fn passed(&mut self, stage: Stage) {
         let now = self.clock.monotonic();
-        self.metrics
-            .stage(stage, now.saturating_duration_since(self.stage_began));
+        self.tally
+            .passed(stage, now.saturating_duration_since(self.stage_began));
         self.stage_began = now;
     }
 
@@ -122,7 +122,7 @@ impl Trail {
             }
             record
                 .detail("tier", principal.tier())
-                .detail("token", principal.fingerprint());
+                .detail("fingerprint", principal.fingerprint());
         });
         self.tally.tier(principal.tier());
     }
