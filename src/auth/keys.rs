@@ -4,12 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, crypto};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::error::AuthError;
 use super::header::{Algorithm, Header, KEY_ID_MAX_BYTES};
@@ -29,9 +27,6 @@ pub enum KeyError {
     /// Two keys with one id.
     #[error("two keys have the id `{0}`")]
     DuplicateKeyId(String),
-    /// A secret in neither form.
-    #[error("the secret of key `{0}` is neither hex nor base64")]
-    Encoding(String),
     /// A secret below 32 bytes (R126).
     #[error("the secret of key `{kid}` has {bytes} bytes; it needs 32")]
     TooShort {
@@ -169,10 +164,10 @@ impl KeyRing {
             let secret = signing_secret(key)?;
             let ring = ring.get_or_insert_with(|| Self {
                 signing_id: key.kid.clone(),
-                signing: EncodingKey::from_secret(&secret),
+                signing: EncodingKey::from_secret(secret),
                 keys: KeySet::default(),
             });
-            let verifying = VerificationKey::hs256(&secret);
+            let verifying = VerificationKey::hs256(secret);
             if ring.keys.named.insert(key.kid.clone(), verifying).is_some() {
                 return Err(KeyError::DuplicateKeyId(key.kid.clone()));
             }
@@ -201,95 +196,65 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// The bytes of a secret: hex where it is nothing but hex digits in pairs, else base64 in either alphabet, padded or not.
-fn signing_secret(key: &OwnKey) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let text = key.secret.expose().trim();
-    let decoded = from_hex(text)
-        .or_else(|| ANY_BASE64.decode(text).ok())
-        .or_else(|| ANY_BASE64URL.decode(text).ok())
-        .map(Zeroizing::new)
-        .ok_or_else(|| KeyError::Encoding(key.kid.clone()))?;
-    if decoded.len() < SECRET_MIN_BYTES {
+/// The bytes of a secret, if they can be random (R126).
+fn signing_secret(key: &OwnKey) -> Result<&[u8], KeyError> {
+    let secret = key.secret.expose().as_slice();
+    if secret.len() < SECRET_MIN_BYTES {
         return Err(KeyError::TooShort {
             kid: key.kid.clone(),
-            bytes: decoded.len(),
+            bytes: secret.len(),
         });
     }
-    if decoded.iter().collect::<HashSet<_>>().len() < DISTINCT_BYTES_MIN {
+    if secret.iter().collect::<HashSet<_>>().len() < DISTINCT_BYTES_MIN {
         return Err(KeyError::NotRandom(key.kid.clone()));
     }
-    Ok(decoded)
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|d| d as u8);
-    let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    pairs
-        .iter()
-        .map(|[high, low]| Some(digit(high)? << 4 | digit(low)?))
-        .collect()
+    Ok(secret)
 }
 
 const PADDED_OR_NOT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const ANY_BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED_OR_NOT);
 pub(in crate::auth) const ANY_BASE64URL: GeneralPurpose =
     GeneralPurpose::new(&alphabet::URL_SAFE, PADDED_OR_NOT);
 
 /// Shortest HS256 secret (R126, RFC 7518 section 3.2).
 const SECRET_MIN_BYTES: usize = 32;
 
-/// Of 32 random bytes, fewer than this many distinct ones come once in more than 10^20 draws.
-const DISTINCT_BYTES_MIN: usize = 16;
+/// A secret may be text, and 64 random hex digits have no more than 16 different ones. Fewer than this many come once in more
+/// than 10^8 draws.
+const DISTINCT_BYTES_MIN: usize = 10;
 
 #[cfg(test)]
 mod tests {
-    use crate::auth::support::hex_secret;
+    use crate::auth::support::secret;
     use crate::secret::Secret;
 
     use super::*;
 
-    fn own(kid: &str, secret: &str) -> OwnKey {
+    fn own(kid: &str, secret: &[u8]) -> OwnKey {
         OwnKey {
             kid: kid.into(),
-            secret: Secret::new(secret.into()),
+            secret: Secret::new(secret.to_vec()),
         }
     }
 
     #[test]
     fn r126_weak_secrets_are_refused_and_never_shown() {
         let canary = "canary-not-a-real-secret!";
-        let same = "ab".repeat(32);
-        let two = "ab01".repeat(16);
+        let short = |bytes| KeyError::TooShort {
+            kid: "a".into(),
+            bytes,
+        };
         for (secret, refusal) in [
+            (String::new(), short(0)),
             (
-                "",
-                KeyError::TooShort {
-                    kid: "a".into(),
-                    bytes: 0,
-                },
+                String::from_utf8_lossy(b"canary-not-a-real-secret-31-byt").into(),
+                short(31),
             ),
-            (
-                hex_secret(1).get(..62).unwrap(),
-                KeyError::TooShort {
-                    kid: "a".into(),
-                    bytes: 31,
-                },
-            ),
-            (
-                "c2hvcnQ=",
-                KeyError::TooShort {
-                    kid: "a".into(),
-                    bytes: 5,
-                },
-            ),
-            (canary, KeyError::Encoding("a".into())),
-            (&same, KeyError::NotRandom("a".into())),
-            (&two, KeyError::NotRandom("a".into())),
+            (canary.into(), short(25)),
+            ("ab".repeat(32), KeyError::NotRandom("a".into())),
+            ("ab01".repeat(16), KeyError::NotRandom("a".into())),
         ] {
-            let refused = KeyRing::parse(&[own("a", secret)]).unwrap_err();
+            let refused = KeyRing::parse(&[own("a", secret.as_bytes())]).unwrap_err();
             assert_eq!(refused, refusal);
             assert!(!format!("{refused} {refused:?}").contains(canary));
         }
@@ -298,7 +263,7 @@ mod tests {
     #[test]
     fn c03_a_ring_needs_distinct_ids_and_its_first_key_signs() {
         assert_eq!(KeyRing::parse(&[]).unwrap_err(), KeyError::NoKeys);
-        let (one, two) = (hex_secret(1), hex_secret(2));
+        let (one, two) = (secret(1), secret(2));
         let refused = KeyRing::parse(&[own("a", &one), own("a", &two)]).unwrap_err();
         assert_eq!(refused, KeyError::DuplicateKeyId("a".into()));
         for kid in ["", "a b", "a\n", &"k".repeat(257)] {
@@ -307,22 +272,5 @@ mod tests {
         }
         let ring = KeyRing::parse(&[own("new", &two), own("old", &one)]).unwrap();
         assert_eq!((ring.signing_id(), ring.keys().len()), ("new", 2));
-    }
-
-    #[test]
-    fn hex_and_base64_are_two_spellings_of_one_secret() {
-        let bytes: Vec<u8> = (0..=255).step_by(7).take(33).collect();
-        let hex = crate::random::to_hex(&bytes);
-        let padded = base64::engine::general_purpose::STANDARD.encode(&bytes);
-        let url = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&bytes);
-        for text in [
-            hex.clone(),
-            hex.to_uppercase(),
-            padded,
-            url,
-            format!(" {hex}\n"),
-        ] {
-            assert_eq!(*signing_secret(&own("a", &text)).unwrap(), bytes, "{text}");
-        }
     }
 }

@@ -220,7 +220,7 @@ mod tests {
     use serde_json::Value;
 
     use crate::auth::settings::OwnKey;
-    use crate::auth::support::{Signer, hex_secret, secret};
+    use crate::auth::support::{Signer, secret};
 
     use super::*;
 
@@ -231,7 +231,7 @@ mod tests {
             issuer: "https://gw.test".into(),
             keys: vec![OwnKey {
                 kid: "k1".into(),
-                secret: Secret::new(hex_secret(1)),
+                secret: Secret::new(secret(1)),
             }],
             ..OwnSettings::default()
         }

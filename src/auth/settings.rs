@@ -72,13 +72,13 @@ impl Default for OwnSettings {
     }
 }
 
-/// One signing secret, as it was written.
+/// One signing secret.
 #[derive(Clone, Debug)]
 pub struct OwnKey {
     /// The key id, which tokens carry.
     pub kid: String,
-    /// At least 32 bytes, in hex or base64.
-    pub secret: Secret<String>,
+    /// At least 32 bytes.
+    pub secret: Secret<Vec<u8>>,
 }
 
 /// A foreign issuer whose tokens are accepted.

@@ -8,7 +8,7 @@ use super::{Exit, Output};
 use crate::audit::query::{Filter, View, parse_date, query};
 use crate::audit::verify::verify;
 use crate::audit::{ChainKey, KeyRing, Kind, Severity};
-use crate::secret::Secret;
+use crate::config::key_bytes;
 
 /// Proves and reads the audit trail
 #[derive(Debug, Subcommand)]
@@ -157,5 +157,5 @@ fn read<T>(
 fn read_key(file: &PathBuf) -> Result<ChainKey, String> {
     let text = std::fs::read_to_string(file)
         .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
-    ChainKey::new(Secret::new(text.trim().as_bytes().to_vec())).map_err(|error| error.to_string())
+    ChainKey::new(key_bytes(text.trim())).map_err(|error| error.to_string())
 }

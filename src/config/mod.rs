@@ -23,6 +23,8 @@ use std::path::Path;
 pub use document::{MAX_BYTES, MAX_DEPTH};
 pub use environment::Environment;
 pub use lint::LITERAL_SECRET;
+/// The bytes of a key as people write it.
+pub use meant::decode as key_bytes;
 pub use meant::{
     Audit, Auth, Certificate, Claims, ClientIdentity, Config, Cors, Endpoint, Issuer, Key,
     KeySource, Limits, Listen, LogFormat, Logs, Metrics, Policy, PolicyDefault, Profile, Quotas,

@@ -15,12 +15,13 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::audit::details::{Content, Summary};
-use crate::audit::{self, ChainKey, Sink};
+use crate::audit::sink::{AuditError, Settings as TrailSettings};
+use crate::audit::{ChainKey, Sink};
 use crate::auth::Verifier;
 use crate::auth::discovery::JwksError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
-use crate::config::{Certificate, Config, TlsVersion, Transport};
+use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
 use crate::listener::Listener;
@@ -61,7 +62,7 @@ pub enum StartError {
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     #[error("the audit trail cannot be opened, and without it nothing is served")]
-    Audit(#[source] audit::AuditError),
+    Audit(#[source] AuditError),
     #[error("the key of the audit chain is too short: {0}")]
     AuditKey(String),
     #[error("token checks cannot be set up")]
@@ -210,19 +211,14 @@ fn transport(config: &Config) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), 
 fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
-        None => Secret::new(
-            keyfile::ensure(&config.state_dir, AUDIT_KEY)?
-                .expose()
-                .clone()
-                .into_bytes(),
-        ),
+        None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
     };
     let key = ChainKey::new(secret).map_err(|error| StartError::AuditKey(error.to_string()))?;
     let summary = Summary::new(Content::Ids, key.details_key());
-    let settings = audit::Settings {
+    let settings = TrailSettings {
         directory: config.audit.dir.clone(),
         retention: config.audit.retention,
-        ..audit::Settings::default()
+        ..TrailSettings::default()
     };
     let sink = if config.audit.enabled {
         Sink::open(&settings, key, clock).map_err(StartError::Audit)?

@@ -8,25 +8,26 @@ use http::Uri;
 
 use super::StartError;
 use crate::auth::header::{Algorithm, TypeRule};
-use crate::auth::settings::{ClaimMapping, IssuerSettings, KeySource, OwnKey, OwnSettings};
-use crate::auth::{self, ResourceId, ResourceMetadata, Verifier};
+use crate::auth::settings::{
+    ClaimMapping, IssuerSettings, KeySource, OwnKey, OwnSettings, Settings as AuthSettings,
+};
+use crate::auth::{ResourceId, ResourceMetadata, Verifier};
 use crate::config::{self, Config, Endpoint};
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
 use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
-use crate::secret::Secret;
 use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
 use crate::upstream::{self, Target, Upstream};
 use crate::{limits, listener, mcp};
 
-pub(super) fn auth(config: &Config) -> auth::Settings {
-    auth::Settings {
+pub(super) fn auth(config: &Config) -> AuthSettings {
+    AuthSettings {
         own: own(config),
         issuers: config.auth.issuers.iter().map(issuer).collect(),
         leeway: config.auth.leeway,
-        ..auth::Settings::default()
+        ..AuthSettings::default()
     }
 }
 
@@ -37,7 +38,7 @@ pub fn own(config: &Config) -> Option<OwnSettings> {
     }
     let keys = config.auth.keys.iter().map(|key| OwnKey {
         kid: key.kid.clone(),
-        secret: hex(&key.secret),
+        secret: key.secret.clone(),
     });
     Some(OwnSettings {
         issuer: config.auth.issuer.clone(),
@@ -46,10 +47,6 @@ pub fn own(config: &Config) -> Option<OwnSettings> {
         default_tier: config.quotas.default_tier.clone(),
         team_required: true,
     })
-}
-
-fn hex(secret: &Secret<Vec<u8>>) -> Secret<String> {
-    Secret::new(crate::random::to_hex(secret.expose()))
 }
 
 fn issuer(issuer: &config::Issuer) -> IssuerSettings {

@@ -121,7 +121,10 @@ fn mirrored_name(message: &Message) -> Option<&str> {
     match message.operation() {
         Operation::CallTool { name, .. } | Operation::GetPrompt { name, .. } => Some(name),
         Operation::ReadResource { uri } => Some(uri),
-        Operation::Task { task_id, .. } => task_id,
+        Operation::Task {
+            method: "tasks/get" | "tasks/update" | "tasks/cancel",
+            task_id,
+        } => task_id,
         Operation::Subscribe { .. }
         | Operation::Unsubscribe { .. }
         | Operation::Complete { .. }
@@ -132,6 +135,7 @@ fn mirrored_name(message: &Message) -> Option<&str> {
         | Operation::Initialize
         | Operation::Discover
         | Operation::Listen { .. }
+        | Operation::Task { .. }
         | Operation::Other { .. }
         | Operation::Response => None,
     }

@@ -1,3 +1,5 @@
+//! Mirrored headers that tell the truth, and all the ways of lying.
+
 use bytes::Bytes;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The decoding of messages, refusals first, in tables.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -229,8 +231,8 @@ fn r391_calls_with_parameters_of_the_wrong_kind_are_invalid_params() {
             "arguments",
         ),
         ("resources/read", Some(r#"{"uri":1}"#), "uri"),
-        ("resources/subscribe", None, "uri"),
-        ("resources/unsubscribe", Some("{}"), "uri"),
+        ("resources/subscribe", Some(r#"{"uri":1}"#), "uri"),
+        ("resources/unsubscribe", Some(r#"{"uri":null}"#), "uri"),
         ("tasks/get", Some("{}"), "taskId"),
         ("tasks/result", Some(r#"{"taskId":1}"#), "taskId"),
         ("tasks/cancel", None, "taskId"),

@@ -1,3 +1,5 @@
+//! The strict reading of JSON, against serde_json and against damage.
+
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -1,3 +1,5 @@
+//! The filtering of lists, whatever their framing hides.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

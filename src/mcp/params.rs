@@ -99,6 +99,9 @@ impl<'a> Params<'a> {
             "tools/call" => Subject::Tool(self.name()?, self.arguments()?),
             "prompts/get" => Subject::Prompt(self.name()?, self.arguments()?),
             "resources/read" => Subject::Read(self.uri()?),
+            // Revision 2026-07-28 removed these two, and its servers owe "method not found" to whoever still asks, with
+            // whatever parameters. Naming no resource, such a request can reveal none.
+            "resources/subscribe" | "resources/unsubscribe" if self.uri.is_none() => Subject::Other,
             "resources/subscribe" => Subject::Subscribe(self.uri()?),
             "resources/unsubscribe" => Subject::Unsubscribe(self.uri()?),
             "completion/complete" => self.completion()?,

@@ -1,3 +1,5 @@
+//! The event reader, against every way of cutting a stream.
+
 use proptest::prelude::*;
 
 use super::*;

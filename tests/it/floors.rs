@@ -14,36 +14,48 @@ const FLOORS: &[(&str, u8)] = &[
     ("units", 0),
     ("mcp", 1),
     ("policy", 1),
-    ("screen", 1),
     ("quota", 1),
     ("redact", 1),
     ("auth/principal", 1),
     ("auth/bearer", 1),
     ("auth/claims", 1),
     ("auth/challenge", 1),
+    ("auth/error", 1),
+    ("auth/header", 1),
+    ("auth/identity", 1),
     ("auth/metadata", 1),
-    ("audit/record", 1),
+    ("auth/settings", 1),
+    ("auth/strict", 1),
     ("audit/chain", 1),
+    ("audit/details", 1),
+    ("audit/event", 1),
+    ("audit/record", 1),
     ("config", 2),
     ("listener", 3),
     ("limits", 3),
     ("upstream", 3),
     ("telemetry", 3),
     ("devcert", 3),
+    ("keyfile", 3),
     ("session", 3),
     ("auth/keys", 3),
     ("auth/jwks", 3),
     ("auth/discovery", 3),
-    ("auth/verifier", 3),
+    ("auth/jwk", 3),
     ("auth/mint", 3),
+    ("auth/token_key", 3),
+    ("auth/verifier", 3),
     ("audit/sink", 3),
     ("audit/files", 3),
     ("audit/verify", 3),
     ("audit/query", 3),
+    ("audit/reader", 3),
+    ("audit/resume", 3),
+    ("audit/writer", 3),
     ("demo", 4),
     ("pipeline", 5),
+    ("routes", 5),
     ("gateway", 6),
-    ("routes", 6),
     ("cli", 6),
     ("main", 6),
     ("lib", 6),
@@ -273,7 +285,12 @@ fn imports_point_down() {
     let sources = sources();
     let mut objections = Vec::new();
     for source in &sources {
-        if source.is_mod && only_declares(&source.text) {
+        // Tests may look at everything that the code which they test may be joined with.
+        let is_test = source
+            .place
+            .split('/')
+            .any(|part| part == "tests" || part.ends_with("_tests"));
+        if is_test || (source.is_mod && only_declares(&source.text)) {
             continue;
         }
         for import in imports(&source.place, &source.text) {

@@ -170,12 +170,6 @@ pub(crate) fn secret(seed: u8) -> Vec<u8> {
         .collect()
 }
 
-/// The same secret in hex.
-pub(crate) fn hex_secret(seed: u8) -> String {
-    let bytes = secret(seed);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// base64url without padding.
 pub(crate) fn b64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)

@@ -290,7 +290,9 @@ impl Record {
             user_agent: self.user_agent.as_deref(),
             jwt_token_id: self.jwt_token_id.as_deref(),
             status: self.outcome.name(),
-            duration_ms: u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX),
+            // Rounded up: what happened took time (R193).
+            duration_ms: u64::try_from(self.duration.as_micros().div_ceil(1000))
+                .unwrap_or(u64::MAX),
             stage: self.stage.map(Stage::name),
             reason: self.reason,
             rule: self.rule.as_deref(),

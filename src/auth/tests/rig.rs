@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::auth::principal::Principal;
 use crate::auth::settings::{IssuerSettings, KeySource, OwnKey, OwnSettings, Settings};
-use crate::auth::support::{Signer, hex_secret, secret};
+use crate::auth::support::{Signer, secret};
 use crate::auth::{AuthError, Bearer, ResourceId, Verifier};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::Secret;
@@ -95,7 +95,7 @@ pub(super) fn settings() -> Settings {
             issuer: OWN.into(),
             keys: vec![OwnKey {
                 kid: "k1".into(),
-                secret: Secret::new(hex_secret(1)),
+                secret: Secret::new(secret(1)),
             }],
             ..OwnSettings::default()
         }),

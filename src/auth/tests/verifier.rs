@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::auth::header::{Algorithm, TypeRule};
 use crate::auth::settings::{ClaimMapping, IssuerSettings, OwnKey};
-use crate::auth::support::{Signer, b64, hex_secret};
+use crate::auth::support::{Signer, b64, secret};
 use crate::auth::verifier::SetupError;
 use crate::auth::{AuthError, Bearer, ResourceId, Settings, Verifier};
 use crate::clock::{Clock, Timestamp};
@@ -209,7 +209,7 @@ async fn c03_tokens_of_an_older_key_of_the_ring_still_verify() {
     let mut settings = settings();
     let new = OwnKey {
         kid: "k2".into(),
-        secret: Secret::new(hex_secret(2)),
+        secret: Secret::new(secret(2)),
     };
     settings.own.as_mut().unwrap().keys.insert(0, new);
     let verifier = Verifier::new(&settings, rig.clock.clone()).unwrap();

@@ -121,7 +121,7 @@ fn keys(raw: &raw::Auth, review: &mut Review) -> Vec<Key> {
             continue;
         }
         let secret_path = format!("{path}.secret");
-        let Some(secret) = review.key(
+        let Some(secret) = review.signing_key(
             &secret_path,
             key.secret.as_ref(),
             key.secret_file.as_deref(),

@@ -27,7 +27,7 @@ pub(in crate::config) enum WeakKey {
 
 /// The bytes of a key. 64 or more hex digits are read as hex, base64 of exactly 32 bytes as base64, anything else stands
 /// for its own bytes.
-pub(in crate::config) fn decode(text: &str) -> Secret<Vec<u8>> {
+pub fn decode(text: &str) -> Secret<Vec<u8>> {
     let bytes = hex(text).or_else(|| {
         let bytes = STANDARD.decode(text).ok()?;
         (bytes.len() == KEY_BYTES).then_some(bytes)

@@ -21,6 +21,7 @@ use super::mistake::Origin;
 use super::raw;
 
 pub use auth::{Auth, Claims, Issuer, Key, KeySource};
+pub use keys::decode;
 pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};
 pub use policy::{Policy, PolicyDefault, RouteTools, ToolRules};
 pub use quotas::{Quotas, Tier, ToolQuota, UserQuota};

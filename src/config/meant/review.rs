@@ -90,6 +90,29 @@ impl Review {
         literal: Option<&Literal>,
         file: Option<&str>,
     ) -> Option<Secret<Vec<u8>>> {
+        self.key_text(path, literal, file)
+            .map(|text| decode(text.expose()))
+    }
+
+    /// A key of HS256 signatures: its text is its bytes, hex or not, for so does everybody else who signs with a
+    /// `JWT_SECRET`.
+    pub(super) fn signing_key(
+        &mut self,
+        path: &str,
+        literal: Option<&Literal>,
+        file: Option<&str>,
+    ) -> Option<Secret<Vec<u8>>> {
+        let text = self.key_text(path, literal, file)?;
+        Some(Secret::new(text.expose().as_bytes().to_vec()))
+    }
+
+    /// The text of a key that is strong and not used twice, however it is read afterwards.
+    fn key_text(
+        &mut self,
+        path: &str,
+        literal: Option<&Literal>,
+        file: Option<&str>,
+    ) -> Option<Secret<String>> {
         let file_path = format!("{path}_file");
         let (path, text) = match (literal, file) {
             (None, None) => return None,
@@ -110,8 +133,8 @@ impl Review {
             );
             return None;
         }
-        self.keys.push((path.to_owned(), key.clone()));
-        Some(key)
+        self.keys.push((path.to_owned(), key));
+        Some(text)
     }
 
     fn secret_file(&mut self, path: &str, name: &str) -> Option<Secret<String>> {

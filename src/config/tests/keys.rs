@@ -98,7 +98,8 @@ fn r084_r488_keys_come_from_variables_and_files_and_the_previous_one_still_verif
             config.auth.keys[0].kid.as_str(),
             config.auth.keys[0].secret.expose().len()
         ),
-        ("file", 32)
+        // A signing key is its text: whoever else signs with it takes the digits as they stand.
+        ("file", 64)
     );
     assert_eq!(
         config.secret_files,
