@@ -88,7 +88,6 @@ fn claims(issuer: &config::Issuer) -> ClaimMapping {
         team_claim: given.team.clone(),
         roles_claim: given.roles.clone(),
         scopes_claim: given.scopes.clone(),
-        ..ClaimMapping::default()
     }
 }
 
