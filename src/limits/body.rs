@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
@@ -31,10 +31,14 @@ where
 
 /// Reads what is left of a refused body and forgets it, so that a caller who is still sending gets to read the refusal
 /// instead of a broken connection. Little more than an acceptable body is worth that, and little time.
-pub async fn discard<B>(body: &mut B, settings: &Settings)
+pub async fn discard<B>(body: &mut B, headers: &HeaderMap, settings: &Settings)
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    // Whoever asked first (RFC 9110 section 10.1.1) has sent nothing yet, and reading would be the invitation to.
+    if headers.contains_key(EXPECT) {
+        return;
+    }
     let limit = settings.body_bytes.as_usize().saturating_mul(2);
     let reading = async {
         let mut seen = 0_usize;

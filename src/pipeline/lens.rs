@@ -3,6 +3,7 @@
 //! apart.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,6 +17,11 @@ use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
 use crate::telemetry::Metrics;
 use crate::upstream::UpstreamError;
+
+/// Longer than any process lives, and still addable to a clock.
+const FOR_EVER: Duration = Duration::from_secs(86_400 * 365);
+/// As generous as the check of tokens.
+const LEEWAY: Duration = Duration::from_secs(60);
 
 /// What became of a message of the upstream.
 #[derive(Clone, Debug)]
@@ -36,6 +42,7 @@ pub struct Lens {
     view: View,
     id: Option<Id>,
     modern: bool,
+    long_lived: bool,
     now: Timestamp,
     metrics: Arc<Metrics>,
     failed: Failed,
@@ -56,6 +63,7 @@ impl Lens {
             view: cleared.view.clone(),
             id: cleared.id.clone(),
             modern: cleared.era.is_modern(),
+            long_lived: cleared.long_lived,
             now,
             metrics: Arc::clone(tally.metrics()),
             failed: tally.failed().clone(),
@@ -65,6 +73,20 @@ impl Lens {
     /// The route of the exchange.
     pub fn route(&self) -> &Route {
         &self.route
+    }
+
+    /// How long the answer may go on: one that ends by itself may outlive the caller's token, a stream without an end may
+    /// not. The caller opens it again with a fresh token.
+    pub fn authority(&self) -> Duration {
+        if !self.long_lived {
+            return FOR_EVER;
+        }
+        let left = self
+            .principal
+            .expires_at()
+            .millis()
+            .saturating_sub(self.now.millis());
+        Duration::from_millis(u64::try_from(left).unwrap_or(0)) + LEEWAY
     }
 
     /// What the answer is looked at for.

@@ -140,7 +140,7 @@ impl Pipeline {
         let mut answer = match self.pass(&head, &mut body, &mut envelope, &mut trail).await {
             Ok(answer) => answer,
             Err(denial) => {
-                limits::body::discard(&mut body, &self.limits).await;
+                limits::body::discard(&mut body, &head.headers, &self.limits).await;
                 trail.refused(&denial);
                 respond::refuse(denial.answer, trail.request_id())
             }

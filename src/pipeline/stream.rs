@@ -71,6 +71,8 @@ struct Relay {
     lens: Lens,
     pace: Pace,
     idle: Duration,
+    /// When the caller's token no longer allows a stream that has no end of its own.
+    authority: Instant,
     heard: Instant,
     spoke: Instant,
     ready: VecDeque<Bytes>,
@@ -84,6 +86,7 @@ impl Relay {
             body,
             reader: Reader::new(lens.route().answers().event_bytes),
             idle: lens.route().upstream().idle_timeout(),
+            authority: now + lens.authority(),
             lens,
             pace,
             heard: now,
@@ -169,6 +172,7 @@ impl Relay {
                     Ok(Step::Data(frame.into_data().unwrap_or_default()))
                 }
             },
+            () = sleep_until(self.authority) => Ok(Step::End),
             () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
             () = sleep_until(self.heard + self.idle) => Err(UpstreamError::IdleTimeout),
             _ = self.pace.draining.changed() => Ok(Step::End),

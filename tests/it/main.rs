@@ -15,5 +15,5 @@ mod floors;
 mod harness;
 mod harness_proof;
 mod requirements;
-mod security;
 mod sample_server;
+mod security;

@@ -10,13 +10,23 @@ fn every_promise_of_security_md_names_tests_that_exist() {
     let page = fs::read_to_string(root.join("SECURITY.md")).unwrap();
     let tests = functions(&[root.join("src"), root.join("tests")]);
     let (mut promises, mut missing) = (0, Vec::new());
-    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains("`src/")) {
+    for row in page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("`src/"))
+    {
         promises += 1;
         let column = row.rsplit(" | ").next().unwrap();
         let named: Vec<&str> = column.split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty(), "no test is named: {row}");
         missing.extend(named.into_iter().filter(|name| !tests.contains(*name)));
-        for place in row.split(" | ").nth(1).unwrap().split('`').skip(1).step_by(2) {
+        for place in row
+            .split(" | ")
+            .nth(1)
+            .unwrap()
+            .split('`')
+            .skip(1)
+            .step_by(2)
+        {
             assert!(root.join(place).exists(), "{place} does not exist");
         }
     }
@@ -33,8 +43,14 @@ fn functions(places: &[PathBuf]) -> BTreeSet<String> {
                 names.extend(functions(&[path]));
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(path).unwrap();
-                let declared = text.lines().filter_map(|line| line.trim().split("fn ").nth(1));
-                names.extend(declared.filter_map(|rest| rest.split('(').next()).map(ToOwned::to_owned));
+                let declared = text
+                    .lines()
+                    .filter_map(|line| line.trim().split("fn ").nth(1));
+                names.extend(
+                    declared
+                        .filter_map(|rest| rest.split('(').next())
+                        .map(ToOwned::to_owned),
+                );
             }
         }
     }
