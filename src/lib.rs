@@ -18,6 +18,7 @@ pub mod mcp;
 pub mod policy;
 pub mod quota;
 pub mod redact;
+pub mod routes;
 
 // floor 2: what the operator wrote
 pub mod config;
@@ -36,7 +37,6 @@ pub mod demo;
 
 // floor 5: the order
 pub mod pipeline;
-pub mod routes;
 
 // floor 6: everything joined
 pub mod cli;

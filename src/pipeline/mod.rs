@@ -86,12 +86,12 @@ impl Pipeline {
         if let (Some(origin), true) = (armed.origin(), cors::is_preflight(head)) {
             return Ok(gates::preflight(head, origin));
         }
-        let route =
-            match routes::door(&self.routes, head.uri.path()).ok_or_else(gates::no_such_path)? {
-                Door::Mcp(route) => route,
-                Door::Metadata(route) => return gates::metadata(head, route),
-                Door::Health => return gates::health(head),
-            };
+        let door = routes::door(&self.routes, head.uri.path(), |route| route.path());
+        let route = match door.ok_or_else(gates::no_such_path)? {
+            Door::Mcp(route) => route,
+            Door::Metadata(route) => return gates::metadata(head, route),
+            Door::Health => return gates::health(head),
+        };
         trail.route(route);
         let principal = gates::authenticate(&self.verifier, head, route).await?;
         trail.principal(&principal);
