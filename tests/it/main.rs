@@ -14,5 +14,6 @@ mod essays;
 mod floors;
 mod harness;
 mod harness_proof;
+mod relay;
 mod requirements;
 mod sample_server;
