@@ -8,15 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::Response;
-use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::body::ReplyBody;
+use super::exchange::Relayed;
 use super::lens::{Lens, Seen};
-use super::respond::JSON;
 use super::screen::View;
 use crate::mcp::sse::{Event, Reader, rewrite};
 use crate::upstream::UpstreamError;
@@ -39,23 +38,18 @@ pub struct Pace {
 ///
 /// # Errors
 /// [`UpstreamError`] when the stream fails before its first event; later failures travel in the body.
-pub async fn relay(
-    body: Incoming,
-    lens: Lens,
-    pace: Pace,
-) -> Result<Response<ReplyBody>, UpstreamError> {
+pub async fn relay(body: Incoming, lens: Lens, pace: Pace) -> Result<Relayed, UpstreamError> {
     let mut relay = Relay::new(body, lens, pace);
     if matches!(relay.lens.view(), View::Call(_))
         && let Some(unknown) = relay.unknown_tool().await?
     {
-        let mut response = Response::new(ReplyBody::full(unknown));
-        response.headers_mut().insert(CONTENT_TYPE, JSON);
-        return Ok(response);
+        return Ok(Relayed::UnknownTool(unknown));
     }
     let pieces = unfold(relay, |mut relay| async move {
         relay.next().await.map(|piece| (piece, relay))
     });
-    Ok(Response::new(ReplyBody::pieces(Box::pin(pieces))))
+    let body = ReplyBody::pieces(Box::pin(pieces));
+    Ok(Relayed::Answer(Response::new(body)))
 }
 
 /// What comes next on the way from the upstream.
