@@ -15,4 +15,5 @@ mod floors;
 mod harness;
 mod harness_proof;
 mod requirements;
+mod rim;
 mod sample_server;

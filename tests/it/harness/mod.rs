@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod mcp;
+pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod sse;
 pub(crate) mod tokens;
