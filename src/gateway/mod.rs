@@ -38,10 +38,24 @@ use crate::upstream::connect::ConnectError;
 
 /// The key of the audit chain, where the configuration names none.
 const AUDIT_KEY: &str = "audit.key";
-/// How often a stream that has nothing to say sends a comment.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long the head of a call's answer may be held back for its first event.
-const FIRST_EVENT: Duration = Duration::from_millis(50);
+/// How long the gateway waits where no setting says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// How often a stream that has nothing to say sends a comment: more often than the load balancers in front give up.
+    pub keep_alive: Duration,
+    /// How long the head of a call's answer may be held back for its first event.
+    pub first_event: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self {
+            keep_alive: Duration::from_secs(15),
+            first_event: Duration::from_millis(50),
+        }
+    }
+}
+
 /// How often figures that nobody pushes are read.
 const OBSERVE: Duration = Duration::from_secs(5);
 
@@ -112,6 +126,18 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, StartError> {
+        Self::start_with(config, clock, Waits::default()).await
+    }
+
+    /// The same with other waits.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_with(
+        config: &Config,
+        clock: Clock,
+        waits: Waits,
+    ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config)?;
         let verifier =
@@ -144,8 +170,8 @@ impl Gateway {
             clock,
             messages: translate::messages(config),
             pace: Pace {
-                keep_alive: KEEP_ALIVE,
-                first_event: FIRST_EVENT,
+                keep_alive: waits.keep_alive,
+                first_event: waits.first_event,
                 draining: stopping.clone(),
             },
         });

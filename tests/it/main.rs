@@ -14,6 +14,7 @@ mod essays;
 mod floors;
 mod harness;
 mod harness_proof;
+mod relay;
 mod requirements;
 mod rim;
 mod sample_server;

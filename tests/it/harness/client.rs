@@ -1,7 +1,12 @@
 //! An HTTP client that trusts what a test says: one authority, one HTTP version.
 
+use std::future::{Ready, ready};
+use std::io;
+use std::iter::{Once, once};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -10,6 +15,7 @@ use hyper::header::HeaderMap;
 use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::{Client as Pool, Error};
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::aws_lc_rs;
@@ -17,6 +23,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
+use tower::Service;
 
 use super::sse::EventStream;
 use super::wait;
@@ -45,31 +52,65 @@ pub(crate) enum Http {
     Two,
 }
 
+/// Where every name leads: loopback at the port of the URL, or the address of the server under test, whose URL then needs
+/// no port.
+#[derive(Clone, Copy)]
+struct Place(SocketAddr);
+
+impl Place {
+    const LOOPBACK: Self = Self(SocketAddr::new(
+        std::net::IpAddr::V4(Ipv4Addr::LOCALHOST),
+        0,
+    ));
+}
+
+impl Service<Name> for Place {
+    type Response = Once<SocketAddr>;
+    type Error = io::Error;
+    type Future = Ready<io::Result<Once<SocketAddr>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Name) -> Self::Future {
+        ready(Ok(once(self.0)))
+    }
+}
+
 /// The client. Clones share connections.
 #[derive(Clone)]
-pub(crate) struct Client(Pool<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct Client(Pool<HttpsConnector<HttpConnector<Place>>, Full<Bytes>>);
 
 impl Client {
     /// Speaks plain HTTP/1.1, and trusts no TLS server.
     pub(crate) fn plain() -> Self {
-        Self::with(tls_config_of(RootCertStore::empty()), Http::One)
+        let nobody = tls_config_of(RootCertStore::empty());
+        Self::with(nobody, Http::One, Place::LOOPBACK)
     }
 
     /// Trusts the servers that the authority in `ca_file` vouches for.
     pub(crate) fn trusting(ca_file: &Path, http: Http) -> Self {
-        Self::with(tls_config(ca_file), http)
+        Self::with(tls_config(ca_file), http, Place::LOOPBACK)
     }
 
-    fn with(tls: ClientConfig, http: Http) -> Self {
+    /// The same, and every name without a port leads to this address.
+    pub(crate) fn toward(address: SocketAddr, ca_file: &Path, http: Http) -> Self {
+        Self::with(tls_config(ca_file), http, Place(address))
+    }
+
+    fn with(tls: ClientConfig, http: Http, place: Place) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(place);
+        tcp.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http();
         let mut pool = Pool::builder(TokioExecutor::new());
         match http {
-            Http::One => Self(pool.build(connector.enable_http1().build())),
+            Http::One => Self(pool.build(connector.enable_http1().wrap_connector(tcp))),
             Http::Two => Self(
                 pool.http2_only(true)
-                    .build(connector.enable_http2().build()),
+                    .build(connector.enable_http2().wrap_connector(tcp)),
             ),
         }
     }

@@ -3,8 +3,10 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderName};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Response};
+use hyper_util::client::legacy::Error;
 use serde_json::{Value, json};
 
 use super::client::{Client, Reply};
@@ -97,6 +99,11 @@ impl Mcp {
         self.client.send(draft).await
     }
 
+    /// Sends a draft and hands out the answer before its body.
+    pub(crate) async fn attempt(&self, draft: Draft) -> Result<Response<Incoming>, Error> {
+        self.client.attempt(draft).await
+    }
+
     /// Sends a draft whose answer has to be an event stream.
     pub(crate) async fn open(&self, draft: Draft) -> EventStream {
         self.client.open(draft).await
@@ -112,6 +119,24 @@ impl Mcp {
     pub(crate) fn legacy_body(&self, message: &Value) -> Draft {
         let mut draft = self.draft(Method::POST, message.to_string());
         self.add_session(draft.headers_mut());
+        draft
+    }
+
+    /// Any legacy body, also one that is no message.
+    pub(crate) fn legacy_text(&self, body: &str) -> Draft {
+        let mut draft = self.draft(Method::POST, body.to_owned());
+        self.add_session(draft.headers_mut());
+        draft
+    }
+
+    /// Any modern body, with the headers of this method and name.
+    pub(crate) fn modern_text(&self, method: &str, name: Option<&str>, body: &str) -> Draft {
+        let mut draft = self.draft(Method::POST, body.to_owned());
+        set(&mut draft, "mcp-protocol-version", MODERN);
+        set(&mut draft, "mcp-method", method);
+        if let Some(name) = name {
+            set(&mut draft, "mcp-name", name);
+        }
         draft
     }
 
@@ -134,13 +159,7 @@ impl Mcp {
         let name = params.get("name").or_else(|| params.get("uri"));
         let name = name.and_then(Value::as_str).map(String::from);
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let mut draft = self.draft(Method::POST, message.to_string());
-        set(&mut draft, "mcp-protocol-version", MODERN);
-        set(&mut draft, "mcp-method", method);
-        if let Some(name) = name {
-            set(&mut draft, "mcp-name", &name);
-        }
-        draft
+        self.modern_text(method, name.as_deref(), &message.to_string())
     }
 
     fn draft(&self, method: Method, body: String) -> Draft {

@@ -4,6 +4,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod client;
+pub(crate) mod gateway;
 pub(crate) mod mcp;
 pub(crate) mod process;
 pub(crate) mod raw;
