@@ -31,14 +31,10 @@ where
 
 /// Reads what is left of a refused body and forgets it, so that a caller who is still sending gets to read the refusal
 /// instead of a broken connection. Little more than an acceptable body is worth that, and little time.
-pub async fn discard<B>(body: &mut B, headers: &HeaderMap, settings: &Settings)
+pub async fn discard<B>(body: &mut B, settings: &Settings)
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    // Whoever asked first (RFC 9110 section 10.1.1) has sent nothing yet, and reading would be the invitation to.
-    if headers.contains_key(EXPECT) {
-        return;
-    }
     let limit = settings.body_bytes.as_usize().saturating_mul(2);
     let reading = async {
         let mut seen = 0_usize;
@@ -54,6 +50,17 @@ where
 
 /// How long a refused caller may go on sending.
 const DISCARD_TIME: Duration = Duration::from_secs(1);
+
+/// Whether a caller waits to be asked for its body and has not been: whoever sends `Expect: 100-continue` wants to hear a
+/// refusal before it sends anything (RFC 9110 section 10.1.1), and reading is what asks it. `begun` says whether somebody
+/// may have begun to read; of a declared body we can see that nobody did.
+pub fn is_unasked<B: Body>(body: &B, headers: &HeaderMap, begun: bool) -> bool {
+    let waits = headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let untouched = || declared(headers).is_some_and(|all| body.size_hint().exact() == Some(all));
+    waits && (!begun || untouched())
+}
 
 fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
@@ -138,6 +145,30 @@ mod tests {
             read(endless, &HeaderMap::new(), &armed(8)).await,
             Err(LimitsError::BodyTimeout)
         );
+    }
+
+    #[test]
+    fn rfc9110_s10_1_1_only_an_untouched_body_is_still_unasked() {
+        let body = http_body_util::Full::new(Bytes::from_static(b"12345678"));
+        let headers = |lines: &[(http::HeaderName, &'static str)]| -> HeaderMap {
+            let value = |text| http::HeaderValue::from_static(text);
+            lines.iter().cloned().map(|(n, v)| (n, value(v))).collect()
+        };
+        let waits = (EXPECT, "100-Continue");
+        let (whole, longer) = ((CONTENT_LENGTH, "8"), (CONTENT_LENGTH, "9"));
+        for (lines, begun, unasked) in [
+            (&[whole.clone()][..], false, false),
+            (&[waits.clone()], false, true),
+            (&[waits.clone()], true, false),
+            (&[waits.clone(), whole], true, true),
+            (&[waits, longer], true, false),
+        ] {
+            assert_eq!(
+                is_unasked(&body, &headers(lines), begun),
+                unasked,
+                "{lines:?}"
+            );
+        }
     }
 
     #[tokio::test]

@@ -184,7 +184,8 @@ fn sizes(head: &Parts, settings: &Settings) -> Result<(), LimitsError> {
     Ok(())
 }
 
-/// The parser settles Content-Length against Transfer-Encoding by itself; a gateway refuses to guess.
+/// In HTTP/1 the parser has settled a Content-Length beside a Transfer-Encoding already, as RFC 9112 section 6.3 has it: the
+/// coding alone counts and the connection ends. What it has not settled is refused here.
 fn framing(headers: &HeaderMap) -> Result<(), LimitsError> {
     let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();

@@ -135,7 +135,10 @@ impl Pipeline {
         let mut answer = match self.pass(&head, &mut body, &mut envelope, &mut trail).await {
             Ok(answer) => answer,
             Err(denial) => {
-                limits::body::discard(&mut body, &head.headers, &self.limits).await;
+                let begun = denial.stage == Stage::Read;
+                if !limits::body::is_unasked(&body, &head.headers, begun) {
+                    limits::body::discard(&mut body, &self.limits).await;
+                }
                 trail.refused(&denial);
                 respond::refuse(denial.answer, trail.request_id())
             }

@@ -16,5 +16,6 @@ mod harness;
 mod harness_proof;
 mod relay;
 mod requirements;
+mod rim;
 mod sample_server;
 mod security;

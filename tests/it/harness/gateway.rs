@@ -19,8 +19,8 @@ use super::upstream::FakeUpstream;
 
 /// The public address. It names no port, since the port is known only once the gateway listens.
 pub(crate) const PUBLIC: &str = "https://localhost";
-/// A key for tests. It protects nothing.
-const KEY: &str = "canary-not-a-real-key-7Q2mXv9LzR4tKb8WcY3s";
+/// The key of the gateway's own tokens, in the forms that forgers want. It protects nothing.
+pub(crate) const KEY: &str = "canary-not-a-real-key-7Q2mXv9LzR4tKb8WcY3s";
 
 /// Quotas that no test reaches unless it is about them.
 const GENEROUS: &str = "quotas:
@@ -43,6 +43,7 @@ pub(crate) struct Plan {
     url: Option<String>,
     environment: Environment,
     waits: Waits,
+    clock: Clock,
 }
 
 impl Plan {
@@ -62,6 +63,7 @@ impl Plan {
                 keep_alive: Duration::from_secs(3600),
                 first_event: Duration::from_secs(5),
             },
+            clock: Clock::system(),
         }
     }
 
@@ -130,6 +132,12 @@ impl Plan {
         self
     }
 
+    /// The time that gateway and tokens go by.
+    pub(crate) fn clock(mut self, clock: &Clock) -> Self {
+        self.clock = clock.clone();
+        self
+    }
+
     /// Starts the fake and the gateway.
     pub(crate) async fn start(self) -> Rig {
         let upstream = FakeUpstream::start().await;
@@ -143,11 +151,11 @@ impl Plan {
         std::fs::write(&file, self.yaml(&url)).unwrap();
         let (config, _) = config::load(&file, &self.environment)
             .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-        let gateway = Gateway::start_with(&config, Clock::system(), self.waits)
+        let gateway = Gateway::start_with(&config, self.clock.clone(), self.waits)
             .await
             .unwrap_or_else(|error| panic!("{error:?}"));
         Rig {
-            mint: Mint::new(&gateway::own_tokens(&config).unwrap(), Clock::system()).unwrap(),
+            mint: Mint::new(&gateway::own_tokens(&config).unwrap(), self.clock).unwrap(),
             address: gateway.address,
             ops_address: gateway.ops_address,
             ca_file: gateway.ca_file.clone().unwrap(),

@@ -6,7 +6,11 @@ pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod mcp;
+pub(crate) mod piecemeal;
+pub(crate) mod process;
 pub(crate) mod raw;
+#[path = "../../support/signer.rs"]
+pub(crate) mod signer;
 pub(crate) mod sse;
 pub(crate) mod tokens;
 pub(crate) mod upstream;

@@ -1,0 +1,8 @@
+//! The rim of the gateway over real sockets and as a real process: the command line, TLS, HTTP as bytes, Host and Origin,
+//! credentials, quotas, the audit trail, secrets, and the operators' listener. Refusals first.
+
+mod bodies;
+mod bytes;
+mod command_line;
+mod demo;
+mod tls;
