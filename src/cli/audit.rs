@@ -82,7 +82,7 @@ impl Verify {
         let keys = self
             .key_files
             .iter()
-            .map(|file| read_key(file))
+            .map(read_key)
             .collect::<Result<Vec<_>, _>>()?;
         let report = verify(&self.dir, &KeyRing::new(keys), &[])
             .map_err(|error| format!("{} cannot be read: {error}", self.dir.display()))?;

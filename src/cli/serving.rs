@@ -1,9 +1,7 @@
 //! What the verbs that serve share: the runtime, the log, and the way to an orderly end.
 
-use std::future::Future;
-
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The runtime of a serving process: one worker a core.
 pub(super) fn runtime() -> std::io::Result<Runtime> {
@@ -28,14 +26,9 @@ pub(super) async fn ordered_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
-fn either<'a>(
-    one: &'a mut tokio::signal::unix::Signal,
-    two: &'a mut tokio::signal::unix::Signal,
-) -> impl Future<Output = ()> + 'a {
-    async {
-        tokio::select! {
-            _ = one.recv() => {}
-            _ = two.recv() => {}
-        }
+async fn either(one: &mut Signal, two: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = two.recv() => {}
     }
 }
