@@ -2,7 +2,6 @@
 //! from the operator, or from the metadata of an issuer that the operator named; none comes from a token.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +12,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
 use url::{Host, Url};
 
 use super::keys::KeyError;
 use super::settings::FetchSettings;
+use crate::trust::{self, TrustError};
 
 /// Why an issuer's keys could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +25,9 @@ pub enum JwksError {
     /// The address is not https, and not http on the loopback either.
     #[error("`{0}` is neither https nor a loopback address")]
     Address(String),
-    /// The CA file cannot be used.
-    #[error("the CA file `{}` cannot be used", .0.display())]
-    CaFile(PathBuf),
-    /// The TLS library cannot be set up.
-    #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
+    /// It is not known whom to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The file cannot be read.
     #[error("the key file `{}` cannot be read", .path.display())]
     File {
@@ -115,25 +109,14 @@ pub(in crate::auth) struct Fetcher {
 impl Fetcher {
     pub(in crate::auth) fn new(
         ca_file: Option<&Path>,
+        extra_ca_file: Option<&Path>,
         limits: &FetchSettings,
     ) -> Result<Self, JwksError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = HttpsConnectorBuilder::new();
-        let builder = match ca_file {
-            None => builder
-                .with_provider_and_webpki_roots(provider)
-                .map_err(JwksError::Tls)?,
-            Some(path) => builder.with_tls_config(
-                ClientConfig::builder_with_provider(provider)
-                    .with_safe_default_protocol_versions()
-                    .map_err(JwksError::Tls)?
-                    .with_root_certificates(roots(path)?)
-                    .with_no_client_auth(),
-            ),
-        };
+        let tls = trust::client_config(ca_file, extra_ca_file)?.with_no_client_auth();
         let mut http = HttpConnector::new();
         http.enforce_http(false);
-        let connector = builder
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .enable_http2()
@@ -255,20 +238,6 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, JwksError> {
-    let refused = || JwksError::CaFile(path.to_owned());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|_| refused())? {
-        roots
-            .add(certificate.map_err(|_| refused())?)
-            .map_err(|_| refused())?;
-    }
-    if roots.is_empty() {
-        return Err(refused());
-    }
-    Ok(roots)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,8 +302,8 @@ mod tests {
         let limits = FetchSettings::default();
         for path in [file.path(), Path::new("/nowhere/ca.pem")] {
             assert!(matches!(
-                Fetcher::new(Some(path), &limits),
-                Err(JwksError::CaFile(_))
+                Fetcher::new(Some(path), None, &limits),
+                Err(JwksError::Trust(_))
             ));
         }
     }

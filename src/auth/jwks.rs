@@ -57,7 +57,13 @@ impl Jwks {
     /// # Errors
     /// [`JwksError`] when an address or the CA file cannot be used.
     pub fn new(settings: &IssuerSettings, clock: Clock) -> Result<Self, JwksError> {
-        let fetcher = || Fetcher::new(settings.ca_file.as_deref(), &settings.fetch);
+        let fetcher = || {
+            Fetcher::new(
+                settings.ca_file.as_deref(),
+                settings.extra_ca_file.as_deref(),
+                &settings.fetch,
+            )
+        };
         let source = match &settings.jwks {
             KeySource::File(path) => Source::File(path.clone()),
             KeySource::Url(url) => Source::At(fetcher()?, Address::parse(url)?),

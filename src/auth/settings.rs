@@ -98,8 +98,10 @@ pub struct IssuerSettings {
     pub typ: TypeRule,
     /// Which of its claims mean what.
     pub claims: ClaimMapping,
-    /// The CA that signs its server certificate, where that is not a public one. Replaces the public roots.
+    /// The CA that signs its server certificate, where that is not a public one. Replaces the system's roots.
     pub ca_file: Option<PathBuf>,
+    /// A CA to trust besides the system's; not together with `ca_file`.
+    pub extra_ca_file: Option<PathBuf>,
     /// How the keys are fetched and kept.
     pub fetch: FetchSettings,
 }
@@ -115,6 +117,7 @@ impl Default for IssuerSettings {
             typ: TypeRule::Any,
             claims: ClaimMapping::default(),
             ca_file: None,
+            extra_ca_file: None,
             fetch: FetchSettings::default(),
         }
     }

@@ -10,7 +10,7 @@ use super::mistake::{Mistake, Origin, Warning, nearest};
 pub const PREFIX: &str = "SALLYGATE_";
 
 /// Shared names and the settings that they stand for.
-pub const SHARED: [(&str, &str); 12] = [
+pub const SHARED: [(&str, &str); 13] = [
     ("ENABLED_TOOLS", "policy.tools.enabled"),
     ("DISABLED_TOOLS", "policy.tools.disabled"),
     ("MAX_REQUESTS_PER_MINUTE", "quotas.tiers.free.per_minute"),
@@ -23,6 +23,7 @@ pub const SHARED: [(&str, &str); 12] = [
     ("LOG_FORMAT", "logs.format"),
     ("LOG_LEVEL", "logs.level"),
     ("CORS_ORIGINS", "cors.allowed_origins"),
+    ("NODE_EXTRA_CA_CERTS", "extra_ca_file"),
 ];
 
 /// Variables that carry the signing keys; the first signs, both verify.

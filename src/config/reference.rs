@@ -37,6 +37,11 @@ These shared names are read as well; a `SALLYGATE_` name wins over them.
 | --- | --- |
 ";
 
+const BUNDLES: &str = "
+`SSL_CERT_FILE` and `SSL_CERT_DIR` name a bundle of certificate authorities that stands in for the system's; if none can be
+read there, the gateway does not start.
+";
+
 /// The reference as Markdown.
 pub fn reference() -> String {
     let schema = schema();
@@ -51,6 +56,7 @@ pub fn reference() -> String {
             "| `{name}`, `{name}_FILE` | put in front of `auth.keys` |"
         );
     }
+    page.push_str(BUNDLES);
     page.push_str("\n## Settings\n");
     let mut writer = Writer {
         schema: &schema,

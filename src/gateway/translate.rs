@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http::Uri;
+use tracing::warn;
 
 use super::StartError;
 use crate::auth::header::{Algorithm, TypeRule};
@@ -22,10 +23,15 @@ use crate::units::ByteSize;
 use crate::upstream::{self, Target, Upstream};
 use crate::{limits, listener, mcp};
 
-pub(super) fn auth(config: &Config) -> AuthSettings {
+pub(crate) fn auth(config: &Config) -> AuthSettings {
     AuthSettings {
         own: own(config),
-        issuers: config.auth.issuers.iter().map(issuer).collect(),
+        issuers: config
+            .auth
+            .issuers
+            .iter()
+            .map(|one| issuer(config, one))
+            .collect(),
         leeway: config.auth.leeway,
         ..AuthSettings::default()
     }
@@ -49,7 +55,7 @@ pub fn own(config: &Config) -> Option<OwnSettings> {
     })
 }
 
-fn issuer(issuer: &config::Issuer) -> IssuerSettings {
+fn issuer(config: &Config, issuer: &config::Issuer) -> IssuerSettings {
     IssuerSettings {
         name: issuer.name.clone(),
         issuer: issuer.issuer.clone(),
@@ -71,6 +77,7 @@ fn issuer(issuer: &config::Issuer) -> IssuerSettings {
         },
         claims: claims(issuer),
         ca_file: issuer.ca_file.clone(),
+        extra_ca_file: config.extra_ca_file.clone(),
         ..IssuerSettings::default()
     }
 }
@@ -203,7 +210,7 @@ fn one_route(
     let metadata =
         ResourceMetadata::new(&resource, servers, route.scopes_supported.iter().cloned())
             .named(&route.name);
-    let settings = upstream(&route.upstream);
+    let settings = upstream(config, &route.upstream);
     let upstream = Upstream::new(settings).map_err(|source| StartError::Upstream {
         route: route.name.clone(),
         source,
@@ -213,13 +220,17 @@ fn one_route(
     } else {
         &route.required_scopes
     };
+    let policies = Policies::compile(&policies(config, route)?).map_err(StartError::Policy)?;
+    for odd in policies.warnings() {
+        warn!(route = route.name, "{odd}");
+    }
     Ok(Route::new(RouteParts {
         name: route.name.clone(),
         path: route.path.clone(),
         resource,
         metadata,
         scopes: scopes.clone(),
-        policies: Policies::compile(&policies(config, route)?).map_err(StartError::Policy)?,
+        policies,
         upstream,
         answers: Answers {
             list_bytes: config.limits.list_bytes.as_usize(),
@@ -229,7 +240,7 @@ fn one_route(
     }))
 }
 
-fn upstream(given: &config::Upstream) -> upstream::Settings {
+pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::Settings {
     let target = match &given.endpoint {
         Endpoint::Http(url) => Target::Web(url.as_str().parse::<Uri>().unwrap_or_default()),
         Endpoint::Unix { socket, path } => Target::Unix {
@@ -239,6 +250,7 @@ fn upstream(given: &config::Upstream) -> upstream::Settings {
     };
     upstream::Settings {
         ca_file: given.ca_file.clone(),
+        extra_ca_file: config.extra_ca_file.clone(),
         client_identity: given
             .client_identity
             .as_ref()
@@ -296,6 +308,7 @@ pub(crate) fn policies(
             read_only_tools: route.tools.read_only_tools.clone(),
             ..Rules::default()
         },
+        deny_by_default: config.policy.default == config::PolicyDefault::Deny,
         ..policy::Settings::default()
     })
 }

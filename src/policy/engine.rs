@@ -22,7 +22,8 @@ use crate::auth::Principal;
 
 const BASE: &str = include_str!("../../policies/base.cedar");
 const ALLOW_ALL: &str = include_str!("../../policies/allow-all.cedar");
-const NO_TOOLS: &str = "no rule permits a tool, so every tool is hidden: with a policy file, only what a file permits is permitted";
+const LISTED_TOOLS: &str = include_str!("../../policies/listed-tools.cedar");
+const NO_TOOLS: &str = "no rule permits a tool, so every tool is hidden: with a policy file, or denying by default, only what is named is permitted";
 const ALLOW_ALL_METHODS: &str = "allow-all-methods";
 
 /// The name of a rule, as decisions and audit lines give it.
@@ -136,13 +137,15 @@ impl Engine {
         };
         let mut mistakes = Vec::new();
         for file in built_in(settings) {
+            let rules = files::parse(&file);
             let wanted = |rule: &Policy| {
                 settings.is_unconfigured() || rule.annotation("id") != Some(ALLOW_ALL_METHODS)
             };
-            engine.add_file(&file, wanted, &mut mistakes);
+            engine.add_rules(&file, rules, wanted, &mut mistakes);
         }
         for file in &settings.files {
-            engine.add_file(file, |_| true, &mut mistakes);
+            let rules = files::read(file, &mut engine.warnings);
+            engine.add_rules(file, rules, |_| true, &mut mistakes);
         }
         for rule in house::rules(settings) {
             let added = Policy::from_json(Some(PolicyId::new(&rule.name)), rule.tree)
@@ -160,13 +163,14 @@ impl Engine {
         }
     }
 
-    fn add_file(
+    fn add_rules(
         &mut self,
         file: &PolicyFile,
+        rules: Result<Vec<(Policy, usize)>, Vec<PolicyMistake>>,
         wanted: impl Fn(&Policy) -> bool,
         mistakes: &mut Vec<PolicyMistake>,
     ) {
-        let rules = match files::read(file, &mut self.warnings) {
+        let rules = match rules {
             Ok(rules) => rules,
             Err(found) => return mistakes.extend(found),
         };
@@ -340,14 +344,20 @@ struct Question {
     entities: Entities,
 }
 
+/// The rules that are part of the program. They are known to fit the schema, so a start need not prove it again.
 fn built_in(settings: &Settings) -> Vec<PolicyFile> {
     let file = |name: &str, text: &str| PolicyFile {
         name: name.to_owned(),
         text: text.to_owned(),
     };
     let mut files = vec![file("base.cedar", BASE)];
-    if settings.files.is_empty() {
+    if !settings.files.is_empty() {
+        return files;
+    }
+    if !settings.deny_by_default {
         files.push(file("allow-all.cedar", ALLOW_ALL));
+    } else if settings.names_tools() {
+        files.push(file("listed-tools.cedar", LISTED_TOOLS));
     }
     files
 }

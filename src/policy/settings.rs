@@ -14,6 +14,8 @@ pub struct Settings {
     pub everywhere: Rules,
     /// Rules for this route. Both must agree: a list here cannot widen one for all routes.
     pub here: Rules,
+    /// Without a policy file, permit only what an `enabled` list names. Otherwise all is permitted that nothing forbids.
+    pub deny_by_default: bool,
     /// Bounds of what is read and remembered.
     pub bounds: Bounds,
 }
@@ -80,11 +82,25 @@ impl Default for Bounds {
 impl Settings {
     /// Is there nothing at all to enforce?
     pub(super) fn is_unconfigured(&self) -> bool {
-        self.files.is_empty() && self.everywhere.is_empty() && self.here.is_empty()
+        self.files.is_empty()
+            && self.everywhere.is_empty()
+            && self.here.is_empty()
+            && !self.deny_by_default
+    }
+
+    /// Does any list say by name which tools may be called, for every caller?
+    pub(super) fn names_tools(&self) -> bool {
+        self.everywhere.names_tools() || self.here.names_tools()
     }
 }
 
 impl Rules {
+    fn names_tools(&self) -> bool {
+        let of_tiers =
+            !self.tiers.is_empty() && self.tiers.values().all(|lists| lists.enabled.is_some());
+        self.tools.enabled.is_some() || self.read_only || of_tiers
+    }
+
     fn is_empty(&self) -> bool {
         self.tools.is_empty()
             && self.tiers.is_empty()

@@ -3,24 +3,26 @@
 
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tower::Service;
+use tower_service::Service;
 
 use super::{Settings, Target};
 use crate::listener::tls::{TlsError, certificates, private_key, provider};
+use crate::trust::{self, TrustError};
 
 /// Why an upstream cannot be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +30,10 @@ pub enum ConnectError {
     /// A certificate or key file is of no use.
     #[error(transparent)]
     File(#[from] TlsError),
-    /// rustls refuses the certificate authority or the client certificate.
+    /// It is not known whom to trust.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// rustls refuses the client certificate.
     #[error("upstream TLS cannot be set up")]
     Tls(#[source] rustls::Error),
     /// A configured header value holds bytes that no header may.
@@ -56,7 +61,7 @@ impl Connector {
     pub(super) fn new(settings: &Settings) -> Result<Self, ConnectError> {
         let way = match &settings.target {
             Target::Unix { socket, .. } => Way::Unix(socket.as_path().into()),
-            Target::Web(_) => Way::Web(web(settings)?),
+            Target::Web(uri) => Way::Web(web(uri, settings)?),
         };
         Ok(Self {
             way,
@@ -65,15 +70,12 @@ impl Connector {
     }
 }
 
-fn web(settings: &Settings) -> Result<HttpsConnector<HttpConnector>, ConnectError> {
+fn web(uri: &Uri, settings: &Settings) -> Result<HttpsConnector<HttpConnector>, ConnectError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(settings.connect_timeout));
-    let tls = client_config(
-        settings.ca_file.as_deref(),
-        settings.client_identity.as_ref(),
-    )?;
+    let tls = client_config(uri, settings)?;
     Ok(HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
@@ -81,29 +83,20 @@ fn web(settings: &Settings) -> Result<HttpsConnector<HttpConnector>, ConnectErro
         .wrap_connector(tcp))
 }
 
-/// The TLS of an outgoing connection: the given authority alone, or else the system's, or else the built-in public ones
-/// (C24). Certificates are always verified; there is no switch (R583).
-fn client_config(
-    ca_file: Option<&Path>,
-    identity: Option<&(PathBuf, PathBuf)>,
-) -> Result<ClientConfig, ConnectError> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(ConnectError::Tls)?;
-    let builder = match ca_file {
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(ConnectError::Tls)?;
-            }
-            builder.with_root_certificates(roots)
-        }
-        None => match builder.clone().with_native_roots() {
-            Ok(builder) => builder,
-            Err(_) => builder.with_webpki_roots(),
-        },
+/// The TLS of connections to this upstream. Where none is spoken, nobody is trusted and no store is read.
+fn client_config(uri: &Uri, settings: &Settings) -> Result<ClientConfig, ConnectError> {
+    let builder = if uri.scheme() == Some(&Scheme::HTTPS) {
+        trust::client_config(
+            settings.ca_file.as_deref(),
+            settings.extra_ca_file.as_deref(),
+        )?
+    } else {
+        ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(ConnectError::Tls)?
+            .with_root_certificates(RootCertStore::empty())
     };
-    match identity {
+    match &settings.client_identity {
         Some((cert, key)) => builder
             .with_client_auth_cert(certificates(cert)?, private_key(key)?)
             .map_err(ConnectError::Tls),

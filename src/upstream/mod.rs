@@ -47,6 +47,8 @@ pub struct Settings {
     pub target: Target,
     /// The certificate authority to trust instead of the public ones.
     pub ca_file: Option<PathBuf>,
+    /// A certificate authority to trust besides the public ones; not together with `ca_file`.
+    pub extra_ca_file: Option<PathBuf>,
     /// The client certificate and key that we show.
     pub client_identity: Option<(PathBuf, PathBuf)>,
     /// Time to connect, TLS included.
@@ -69,6 +71,7 @@ impl Settings {
         Self {
             target,
             ca_file: None,
+            extra_ca_file: None,
             client_identity: None,
             connect_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(60),

@@ -36,6 +36,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("limits", 3),
     ("upstream", 3),
     ("telemetry", 3),
+    ("trust", 3),
     ("devcert", 3),
     ("keyfile", 3),
     ("session", 3),

@@ -35,6 +35,8 @@ pub use upstreams::{ClientIdentity, Endpoint, Upstream};
 pub struct Config {
     /// How strict the gateway is about its surroundings.
     pub profile: Profile,
+    /// Refuse to start as long as anything is warned about.
+    pub strict: bool,
     /// Where the gateway is reached.
     pub listen: Listen,
     /// Which web pages may call.
@@ -59,6 +61,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Key that encrypts what is stored.
     pub encryption_key: Option<Secret<Vec<u8>>>,
+    /// Certificate authorities to trust besides the system's.
+    pub extra_ca_file: Option<PathBuf>,
     /// Folder for what the gateway keeps.
     pub state_dir: PathBuf,
     /// Files that hold secrets, by setting.
@@ -126,6 +130,10 @@ pub(in crate::config) fn mean(
         raw.encryption_key_file.as_deref(),
     );
     review.keys_differ();
+    let extra_ca_file = raw
+        .extra_ca_file
+        .as_deref()
+        .map(|name| review.existing("extra_ca_file", name));
     let (listen, auth, metrics) = (listen?, auth?, metrics?);
     raw.listen.public_url = Some(listen.public_url.clone());
     raw.listen.allowed_hosts = listen.allowed_hosts.iter().cloned().collect();
@@ -136,6 +144,7 @@ pub(in crate::config) fn mean(
     Some(Config {
         shown: written_out(&raw),
         profile,
+        strict: raw.strict,
         listen,
         cors,
         limits: Limits::from(&raw.limits),
@@ -148,6 +157,7 @@ pub(in crate::config) fn mean(
         metrics,
         sessions,
         encryption_key,
+        extra_ca_file,
         state_dir,
         secret_files: std::mem::take(&mut review.secret_files),
         places: review.places.clone(),

@@ -133,6 +133,7 @@ fn one_route(
     }
     let upstream = one_upstream(&format!("{at}.upstream"), &raw.upstream, review);
     let tools = route_tools(&format!("{at}.tools"), &raw.tools, review);
+    scopes(at, raw, review);
     let path = path?;
     Some(Route {
         upstream: upstream?,
@@ -188,6 +189,51 @@ fn route_path(at: &str, path: &str, taken: &mut Taken, review: &mut Review) {
             "give each its own path",
         );
     }
+}
+
+/// Scopes that open more than a caller needs: too broad by their name (R634), or all asked for at once (R484). The scopes
+/// of single tools are asked for when such a tool is called.
+fn scopes(at: &str, raw: &raw::Route, review: &mut Review) {
+    let (asked_at, asked) = match raw.required_scopes.as_slice() {
+        [] => ("scopes_supported", &raw.scopes_supported),
+        _ => ("required_scopes", &raw.required_scopes),
+    };
+    for (key, named) in [
+        ("required_scopes", &raw.required_scopes),
+        ("scopes_supported", &raw.scopes_supported),
+    ] {
+        for scope in named.iter().filter(|scope| is_broad(scope)) {
+            review.warn(
+                &format!("{at}.{key}"),
+                format!("scope `{scope}` opens more than most clients need"),
+                "name scopes for what is done, such as `mcp:read`, or ask for it with single tools only (tools.scopes)",
+            );
+        }
+    }
+    let of_tools = raw.tools.scopes.values().flatten();
+    let known: BTreeSet<&String> = raw
+        .scopes_supported
+        .iter()
+        .chain(&raw.required_scopes)
+        .chain(of_tools)
+        .collect();
+    let asks_for_all = known.iter().all(|scope| asked.contains(scope));
+    if known.len() > raw::scopes_supported().len() && asks_for_all {
+        review.warn(
+            &format!("{at}.{asked_at}"),
+            "every client is asked to hold every scope there is",
+            "write in required_scopes only what every call needs; tools.scopes is asked for when such a tool is called",
+        );
+    }
+}
+
+/// Words that, alone or as a part of a scope, stand for everything or for what cannot be undone.
+const BROAD: [&str; 7] = ["admin", "full", "all", "root", "owner", "delete", "*"];
+
+fn is_broad(scope: &str) -> bool {
+    scope
+        .split([':', '.', '/', '_', '-'])
+        .any(|word| BROAD.iter().any(|broad| word.eq_ignore_ascii_case(broad)))
 }
 
 /// A short word that can stand in a log line, a metric label and a policy.

@@ -27,6 +27,8 @@ pub(in crate::config) struct Config {
     /// `production` refuses what is unsafe outside one machine. `development` allows plain HTTP beyond loopback, if
     /// `listen.plain_http` insists, and nothing else.
     pub(in crate::config) profile: Profile,
+    /// Refuse to start as long as anything is warned about, as `sallygate check --strict` does.
+    pub(in crate::config) strict: bool,
     /// Where the gateway is reached.
     pub(in crate::config) listen: Listen,
     /// Which web pages may call the gateway from a browser.
@@ -56,6 +58,9 @@ pub(in crate::config) struct Config {
     pub(in crate::config) encryption_key: Option<Literal>,
     /// File that holds the encryption key, instead of `encryption_key`.
     pub(in crate::config) encryption_key_file: Option<String>,
+    /// PEM file with certificate authorities to trust for MCP servers and issuers, besides the system's. Where a `ca_file`
+    /// is written, that one counts alone.
+    pub(in crate::config) extra_ca_file: Option<String>,
     /// Folder for what the gateway keeps. Relative paths, here and everywhere, start at the folder of this file.
     pub(in crate::config) state_dir: StateDir,
 }

@@ -327,3 +327,96 @@ fn r593_plain_http_to_another_machine_is_warned_about() {
         assert_eq!(load(url), []);
     }
 }
+
+#[test]
+fn r634_scopes_that_open_too_much_are_warned_about() {
+    let folder = Folder::new();
+    let warned = |scopes: &str| {
+        let text = format!("routes:\n- upstream: {{url: http://127.0.0.1:3000/mcp}}\n  {scopes}\n");
+        let (_, warnings) = folder
+            .load(&text, &[("JWT_SECRET", KEY)])
+            .map_err(|mistakes| mistakes.to_string())
+            .unwrap();
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let help = "name scopes for what is done, such as `mcp:read`, or ask for it with single tools only (tools.scopes)";
+    for scope in [
+        "admin",
+        "full_access",
+        "delete",
+        "mcp:admin",
+        "tasks.DELETE",
+        "mcp:*",
+    ] {
+        for key in ["scopes_supported", "required_scopes"] {
+            assert_eq!(
+                warned(&format!("{key}: [\"{scope}\"]")),
+                [format!(
+                    "line 3: routes[0].{key}: scope `{scope}` opens more than most clients need; {help}"
+                )]
+            );
+        }
+    }
+    for fine in [
+        "scopes_supported: [administer_nothing, deleted_items]",
+        "required_scopes: [\"mcp:read\"]",
+        "tools: {scopes: {drop: [admin]}}",
+    ] {
+        assert_eq!(warned(fine), Vec::<String>::new(), "{fine}");
+    }
+}
+
+#[test]
+fn r484_asking_every_client_for_every_scope_is_warned_about() {
+    let folder = Folder::new();
+    let help = "write in required_scopes only what every call needs; tools.scopes is asked for when such a tool is called";
+    for (scopes, said) in [
+        ("scopes_supported: [a, b, c]", Some("scopes_supported")),
+        (
+            "required_scopes: [\"mcp:read\", \"mcp:write\", c]",
+            Some("required_scopes"),
+        ),
+        (
+            "scopes_supported: [a, b, c], tools: {scopes: {drop: [c]}}",
+            Some("scopes_supported"),
+        ),
+        (
+            "scopes_supported: [a, b], tools: {scopes: {drop: [c]}}",
+            None,
+        ),
+        ("scopes_supported: [a, b, c], required_scopes: [a]", None),
+        ("scopes_supported: [\"mcp:read\", \"mcp:write\"]", None),
+    ] {
+        let text =
+            format!("routes: [{{upstream: {{url: \"http://127.0.0.1:3000/mcp\"}}, {scopes}}}]\n");
+        let (_, warnings) = folder
+            .load(&text, &[("JWT_SECRET", KEY)])
+            .map_err(|mistakes| mistakes.to_string())
+            .unwrap();
+        let heard: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let wanted: Vec<String> = said
+            .iter()
+            .map(|key| {
+                format!("line 1: routes[0].{key}: every client is asked to hold every scope there is; {help}")
+            })
+            .collect();
+        assert_eq!(heard, wanted, "{text}");
+    }
+}
+
+#[test]
+fn r585_the_bundle_that_node_servers_know_is_a_setting() {
+    let folder = Folder::new();
+    let file = folder.write("ca.pem", "canary-not-a-real-file");
+    let config = folder.good("", &[("NODE_EXTRA_CA_CERTS", file.to_str().unwrap())]);
+    assert_eq!(config.extra_ca_file, Some(file));
+    assert_eq!(folder.good("", &[]).extra_ca_file, None);
+    let mistakes = folder.mistakes("", &[("NODE_EXTRA_CA_CERTS", "/nowhere/ca.pem")]);
+    assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+    assert!(
+        mistakes[0].starts_with(
+            "variable NODE_EXTRA_CA_CERTS: extra_ca_file: /nowhere/ca.pem cannot be read"
+        ),
+        "{mistakes:?}"
+    );
+}

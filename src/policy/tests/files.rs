@@ -138,6 +138,76 @@ fn a_compiled_policy_can_be_shared_by_threads() {
 }
 
 #[test]
+fn denying_by_default_permits_only_what_a_list_names() {
+    let closed = |everywhere| {
+        Policies::compile(&Settings {
+            everywhere,
+            deny_by_default: true,
+            ..Settings::default()
+        })
+        .unwrap()
+    };
+    let hidden = "hidden:default-deny";
+    let free_only = [("free".to_owned(), lists(Some(&["get_task"]), &[]))];
+    let half = [
+        ("free".to_owned(), lists(Some(&["get_task"]), &[])),
+        ("premium".to_owned(), lists(None, &["delete_task"])),
+    ];
+    let tiers = |tiers: &[(String, ToolLists)]| Rules {
+        tiers: tiers.iter().cloned().collect(),
+        ..Rules::default()
+    };
+    for (rules, of_get, of_delete) in [
+        (Rules::default(), hidden, hidden),
+        (
+            Rules {
+                tools: lists(None, &["delete_task"]),
+                ..Rules::default()
+            },
+            hidden,
+            "hidden:disabled-tools",
+        ),
+        (
+            Rules {
+                tools: lists(Some(&["get_task"]), &[]),
+                ..Rules::default()
+            },
+            "permit:listed-tools",
+            "hidden:enabled-tools",
+        ),
+        (
+            tiers(&free_only),
+            "permit:listed-tools",
+            "hidden:tier:free:enabled",
+        ),
+        (tiers(&half), hidden, "hidden:tier:free:enabled"),
+    ] {
+        let policies = closed(rules.clone());
+        let caller = free(&[]);
+        assert_eq!(
+            word(&policies, &caller, tool("get_task")),
+            of_get,
+            "{rules:?}"
+        );
+        assert_eq!(
+            word(&policies, &caller, tool("delete_task")),
+            of_delete,
+            "{rules:?}"
+        );
+        for other in [
+            Ask::Prompt { name: "greet" },
+            Ask::Resource { uri: "file:///a" },
+        ] {
+            assert_eq!(word(&policies, &caller, other), hidden, "{rules:?}");
+        }
+        assert_eq!(
+            word(&policies, &caller, Ask::Method { name: "ping" }),
+            "permit:plumbing"
+        );
+    }
+}
+
+#[test]
 fn every_shipped_policy_loads_without_a_warning() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/policies");
     let mut seen = 0;
@@ -166,7 +236,7 @@ fn every_shipped_policy_loads_without_a_warning() {
             Policies::compile(&settings).unwrap_or_else(|mistakes| panic!("{name}: {mistakes:?}"));
         assert_eq!(policies.warnings(), [], "{name}");
     }
-    assert_eq!(seen, 4);
+    assert_eq!(seen, 5);
 }
 
 #[test]
