@@ -30,6 +30,7 @@ pub mod limits;
 pub mod listener;
 pub mod session;
 pub mod telemetry;
+pub mod trust;
 pub mod upstream;
 
 // floor 4: servers that live in the binary

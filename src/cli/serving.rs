@@ -11,24 +11,35 @@ pub(super) fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// Resolves at the first order to stop (SIGTERM, or Ctrl-C). A second one ends the process at once: whoever insists does
-/// not want to wait for the drain.
+/// Resolves at the first order to stop: SIGTERM, Ctrl-C, or SIGHUP when a terminal is closed. A second one ends the process
+/// at once: whoever insists does not want to wait for the drain.
 pub(super) async fn ordered_to_stop() -> std::io::Result<()> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    either(&mut terminate, &mut interrupt).await;
+    let mut orders = Orders {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        hang_up: signal(SignalKind::hangup())?,
+    };
+    orders.next().await;
     tokio::spawn(async move {
-        either(&mut terminate, &mut interrupt).await;
+        orders.next().await;
         std::process::exit(130);
     });
     Ok(())
 }
 
-async fn either(one: &mut Signal, two: &mut Signal) {
-    tokio::select! {
-        _ = one.recv() => {}
-        _ = two.recv() => {}
+/// The signals that are orders to stop.
+struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Orders {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
     }
 }

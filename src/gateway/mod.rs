@@ -24,8 +24,8 @@ use crate::clock::Clock;
 use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
-use crate::listener::Listener;
 use crate::listener::tls::{MinVersion, TlsError, acceptor};
+use crate::listener::{Gate, Listener};
 use crate::pipeline::{Gatehouse, Pace, Pipeline};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
@@ -177,14 +177,14 @@ impl Gateway {
             },
         });
         let (readiness, serving) = readiness(&pipeline);
-        let background = background(&pipeline, readiness, ops_socket, &stopping);
-        let listener = Listener {
-            socket,
+        let background = background(&pipeline, readiness, ops_socket);
+        let gate = Gate {
             tls,
             settings: translate::listener(config),
             service: Gatehouse(pipeline),
             metrics,
         };
+        let listener = Listener { socket, gate };
         let listener = tokio::spawn(listener.run(until(stopping)));
         serving.set(true);
         info!(%address, ops = %ops_address, routes = config.routes.len(), "serving");
@@ -307,13 +307,13 @@ fn background(
     pipeline: &Arc<Pipeline>,
     readiness: Readiness,
     ops_socket: TcpListener,
-    stopping: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
     let rendered = Arc::clone(&pipeline.metrics);
     let ops = ops::serve(
         ops_socket,
         Ops::new(readiness, move || rendered.render()),
-        until(stopping.clone()),
+        // It says "not ready" while the gateway drains, and ends with the other background tasks.
+        std::future::pending(),
     );
     let keys = Arc::clone(pipeline);
     let fresh = async move {

@@ -171,6 +171,8 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
                 standard.handshake_timeout
             }
         },
+        requests: standard.requests,
+        write_timeout: limits.write_timeout,
         head_timeout: limits.head_timeout,
         // The parser's own bounds lie a little above ours, so that a request just over them still gets our answer.
         head_bytes: ByteSize::bytes(2 * (limits.header_bytes.as_u64() + limits.uri_bytes.as_u64())),

@@ -1,6 +1,9 @@
-//! One connection, spoken as HTTP/1.1 or HTTP/2 until its end, under the limits of the listener.
+//! One connection, spoken as HTTP/1.1 or HTTP/2 until its end, under the limits of the listener. What is insensitive to the
+//! order of the security stages stands here, around the pipeline: so many requests are worked on at once, and what comes
+//! on top is turned away before it costs anything.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -10,16 +13,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::{ServiceBuilder, ServiceExt};
 use tracing::debug;
 
+use super::activity::{Activity, Counted, UnderWay};
 use super::{Peer, Settings};
 
 /// Whoever answers requests. Cloned once a connection and once a request, so it should be a handle.
 pub trait Serve: Clone + Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static;
+    type Body: Body<Data = bytes::Bytes, Error: Into<BoxError>> + Unpin + Send + 'static;
 
     /// Answers one request. There is no error: a refusal is an answer too.
     fn serve(
@@ -27,6 +32,35 @@ pub trait Serve: Clone + Send + Sync + 'static {
         request: Request<Incoming>,
         peer: Peer,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// Turns a request away while too many others are being worked on.
+    fn overloaded(&self, peer: Peer) -> Response<Self::Body>;
+}
+
+/// Any failure of a body.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Answers one request, unless as many as there are permits in the whole process are being worked on.
+async fn answer<S: Serve>(
+    service: S,
+    permits: Arc<Semaphore>,
+    under_way: UnderWay,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Result<Response<Counted<S::Body>>, Infallible> {
+    let handle = service.clone();
+    let shedding = ServiceBuilder::new()
+        .load_shed()
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits))
+        .service_fn(move |request| {
+            let handle = handle.clone();
+            async move { Ok::<_, Infallible>(handle.serve(request, peer).await) }
+        });
+    let answered = shedding
+        .oneshot(request)
+        .await
+        .unwrap_or_else(|_| service.overloaded(peer));
+    Ok(answered.map(|body| Counted::new(body, under_way)))
 }
 
 /// Serves HTTP/1.1 until the connection ends or the drain closes it.
@@ -35,14 +69,22 @@ pub(super) async fn http1<I, S>(
     peer: Peer,
     settings: &Settings,
     service: S,
+    permits: &Arc<Semaphore>,
     watcher: Watcher,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
+    let permits = Arc::clone(permits);
+    let activity = Activity::default();
     let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.serve(request, peer).await) }
+        answer(
+            service.clone(),
+            Arc::clone(&permits),
+            activity.begin(),
+            request,
+            peer,
+        )
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -61,14 +103,23 @@ pub(super) async fn http2<I, S>(
     peer: Peer,
     settings: &Settings,
     service: S,
+    permits: &Arc<Semaphore>,
     watcher: Watcher,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
+    let permits = Arc::clone(permits);
+    let activity = Activity::default();
+    let begun = activity.clone();
     let answer = service_fn(move |request| {
-        let service = service.clone();
-        async move { Ok::<_, Infallible>(service.serve(request, peer).await) }
+        answer(
+            service.clone(),
+            Arc::clone(&permits),
+            begun.begin(),
+            request,
+            peer,
+        )
     });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -77,7 +128,13 @@ pub(super) async fn http2<I, S>(
         .keep_alive_interval(settings.head_timeout)
         .keep_alive_timeout(settings.head_timeout)
         .serve_connection(TokioIo::new(io), answer);
-    if let Err(error) = watcher.watch(connection).await {
-        debug!(peer = %peer.address, %error, "connection ended early");
+    // Dropping an idle connection closes it; HTTP/1 closes its own by the time for the next head.
+    tokio::select! {
+        ended = watcher.watch(connection) => {
+            if let Err(error) = ended {
+                debug!(peer = %peer.address, %error, "connection ended early");
+            }
+        }
+        () = activity.idle_for(settings.head_timeout) => debug!(peer = %peer.address, "idle connection closed"),
     }
 }

@@ -9,6 +9,7 @@
 //! The listener drains: once told to stop it accepts no more, lets requests in flight finish, and closes what is left at
 //! the deadline.
 
+pub mod activity;
 pub mod connection;
 pub mod tls;
 
@@ -17,10 +18,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
@@ -34,10 +38,14 @@ pub use connection::Serve;
 pub struct Settings {
     /// Connections held at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// Requests worked on at once; more are turned away with 503, so that those admitted keep their pace.
+    pub requests: usize,
     /// Time for a TLS handshake, from accept to the first application byte.
     pub handshake_timeout: Duration,
-    /// Time for a request head to arrive, and so the longest idle time of an HTTP/1 connection.
+    /// Time for a request head to arrive, and so the longest time that a connection may be without a request.
     pub head_timeout: Duration,
+    /// The longest time for which the peer may take nothing of what we send.
+    pub write_timeout: Duration,
     /// Bytes of a request head that the HTTP parser holds.
     pub head_bytes: ByteSize,
     /// Header lines of a request head that the HTTP parser takes.
@@ -52,8 +60,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            requests: 10_000,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             head_bytes: ByteSize::kib(64),
             header_count: 128,
             concurrent_streams: 100,
@@ -75,6 +85,12 @@ pub struct Peer {
 pub struct Listener<S> {
     /// The bound socket.
     pub socket: TcpListener,
+    /// What its connections are held with.
+    pub gate: Gate<S>,
+}
+
+/// What connections are held with.
+pub struct Gate<S> {
     /// TLS, unless plain HTTP was asked for by name.
     pub tls: Option<TlsAcceptor>,
     /// The bounds of each connection.
@@ -86,62 +102,71 @@ pub struct Listener<S> {
 }
 
 impl<S: Serve> Listener<S> {
-    /// Accepts and serves until `stop` resolves, then drains. Says whether every connection
-    /// ended by itself before the deadline.
+    /// Accepts and serves until `stop` resolves, then drains. Says whether every connection ended by itself before the
+    /// deadline; when this returns, none is left.
     ///
     /// # Cancel safety
     /// Dropping the future cuts every connection at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
+        let Self { socket, gate } = self;
         let graceful = GracefulShutdown::new();
-        let permits = Arc::new(Semaphore::new(self.settings.connections));
-        let limits = self.settings.clone();
-        let shared = Arc::new(self);
+        let room = Arc::new(Semaphore::new(gate.settings.connections));
+        let requests = Arc::new(Semaphore::new(gate.settings.requests));
+        let drain_timeout = gate.settings.drain_timeout;
+        let gate = Arc::new(gate);
+        let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                break;
-            };
             let accepted = tokio::select! {
-                accepted = shared.socket.accept() => accepted,
+                accepted = accept(&socket, &room) => accepted,
                 () = &mut stop => break,
             };
-            let (stream, address) = match accepted {
+            while connections.try_join_next().is_some() {}
+            let (stream, address, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error).await;
                     continue;
                 }
             };
-            let (shared, watcher) = (Arc::clone(&shared), graceful.watcher());
-            tokio::spawn(async move {
-                let _counted = shared.metrics.connection();
-                shared.hold(stream, address, watcher).await;
+            let (gate, requests, watcher) =
+                (Arc::clone(&gate), Arc::clone(&requests), graceful.watcher());
+            connections.spawn(async move {
+                let _counted = gate.metrics.connection();
+                gate.hold(stream, address, &requests, watcher).await;
                 drop(permit);
             });
         }
-        timeout(limits.drain_timeout, graceful.shutdown())
-            .await
-            .is_ok()
+        // While the socket is open the kernel goes on accepting, and callers would wait for nobody instead of going elsewhere.
+        drop(socket);
+        let in_time = timeout(drain_timeout, graceful.shutdown()).await.is_ok();
+        connections.shutdown().await;
+        in_time
     }
+}
 
+impl<S: Serve> Gate<S> {
     async fn hold(
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        watcher: hyper_util::server::graceful::Watcher,
+        requests: &Arc<Semaphore>,
+        watcher: Watcher,
     ) {
         // Answers are small and latency is what callers feel; Nagle would hold them back.
         let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(self.settings.write_timeout));
+        let stream = Box::pin(stream);
         let Some(acceptor) = &self.tls else {
             let peer = Peer {
                 address,
                 encrypted: false,
             };
-            return connection::http1(stream, peer, &self.settings, self.service.clone(), watcher)
-                .await;
+            return self.serve(stream, peer, false, requests, watcher).await;
         };
-        let secured = match timeout(self.settings.handshake_timeout, acceptor.accept(stream)).await
-        {
+        let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream));
+        let secured = match handshake.await {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => {
                 self.metrics.handshake(false);
@@ -151,16 +176,50 @@ impl<S: Serve> Listener<S> {
             Err(_) => return self.metrics.handshake(false),
         };
         self.metrics.handshake(true);
-        let peer = Peer {
-            address,
-            encrypted: true,
-        };
-        if secured.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2) {
-            connection::http2(secured, peer, &self.settings, self.service.clone(), watcher).await;
+        let is_h2 = secured.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2);
+        self.serve(
+            secured,
+            Peer {
+                address,
+                encrypted: true,
+            },
+            is_h2,
+            requests,
+            watcher,
+        )
+        .await;
+    }
+
+    async fn serve<I>(
+        &self,
+        io: I,
+        peer: Peer,
+        is_h2: bool,
+        requests: &Arc<Semaphore>,
+        watcher: Watcher,
+    ) where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (service, settings) = (self.service.clone(), &self.settings);
+        if is_h2 {
+            connection::http2(io, peer, settings, service, requests, watcher).await;
         } else {
-            connection::http1(secured, peer, &self.settings, self.service.clone(), watcher).await;
+            connection::http1(io, peer, settings, service, requests, watcher).await;
         }
     }
+}
+
+/// The next connection, once there is room for it.
+async fn accept(
+    socket: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, address) = socket.accept().await?;
+    Ok((stream, address, permit))
 }
 
 /// Accept errors are of two kinds: the peer gave up (go on at once), or we ran out of something, such as file

@@ -1,5 +1,5 @@
-//! The body of every answer: complete, or relayed as it comes. It carries the [`Trail`] of its request to the very end, so
-//! that the audit line is written when the last byte left, or when the caller went away, and exactly once.
+//! The body of every answer: complete, or relayed as it comes. A relayed one carries the [`Trail`] of its request to the very
+//! end, so that the audit line is written when the last byte left, or when the caller went away, and exactly once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -48,10 +48,15 @@ impl ReplyBody {
         }
     }
 
-    /// Ties the request's trail, and what is left of its body, to this body's end.
+    /// Ties the request's trail, and what is left of its body, to this body's end. Of a body that is known in full
+    /// nothing more can be learnt, and its line is written at once: whoever takes its time to read an answer, or never
+    /// does, holds no place in the trail.
     pub fn carry(&mut self, trail: Trail, unread: Incoming) {
-        self.trail = Some(trail);
         self.unread = Some(unread);
+        match self.content {
+            Content::Full(_) => trail.finish(End::Complete),
+            Content::Pieces(_) => self.trail = Some(trail),
+        }
     }
 
     fn close(&mut self, end: End) {
@@ -98,14 +103,8 @@ impl Body for ReplyBody {
 }
 
 impl Drop for ReplyBody {
-    /// A full body that was handed over is complete, even though nobody asked for its end; a stream that is dropped before
-    /// its end means that the caller went away.
+    /// A stream that is dropped before its end means that the caller went away.
     fn drop(&mut self) {
-        let end = if self.is_end_stream() {
-            End::Complete
-        } else {
-            End::CallerLeft
-        };
-        self.close(end);
+        self.close(End::CallerLeft);
     }
 }

@@ -176,11 +176,28 @@ pub(super) fn no_such_path() -> Denial {
 
 /// The answer while no audit line can be written.
 pub(super) fn unrecorded(encrypted: bool) -> Response<ReplyBody> {
+    unavailable(
+        "audit_unavailable",
+        "The gateway cannot record requests at the moment and so serves none",
+        encrypted,
+    )
+}
+
+/// The answer while as many requests are being worked on as may be.
+pub(super) fn overloaded(encrypted: bool) -> Response<ReplyBody> {
+    unavailable(
+        "overloaded",
+        "The gateway has too much to do at the moment",
+        encrypted,
+    )
+}
+
+fn unavailable(code: &'static str, message: &'static str, encrypted: bool) -> Response<ReplyBody> {
     let mut denial = Denial::http(
         Stage::Limits,
         StatusCode::SERVICE_UNAVAILABLE,
-        "audit_unavailable",
-        "The gateway cannot record requests at the moment and so serves none",
+        code,
+        message,
     );
     if let Answer::Http { headers, .. } = &mut denial.answer {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -2,8 +2,9 @@
 //! line a stage, and each line needs the value that the line before yielded.
 //!
 //! Two subtleties. The body is read only after token and quota were checked, or strangers could make us buffer; the limits
-//! stage arms the limits under which that happens. And the quota is charged twice, once per user before the read and once
-//! per action after it, because only the body says what the action is.
+//! stage arms the limits under which that happens. And the quota is charged twice: once per user before the read, and once per
+//! action when policy has allowed it, because only the body says what the action is, and a weight charged for a hidden tool
+//! would tell that it exists.
 
 pub mod body;
 pub mod denial;
@@ -101,13 +102,13 @@ impl Pipeline {
         let errand = read::errand(head, body, &armed, &admission, &self.messages).await?;
         trail.passed(Stage::Read);
         trail.errand(&errand, &self.summary);
-        gates::charge(&mut admission, &errand, envelope)?;
         let now = self.clock.now();
         let sessions = (&self.sessions, now);
         let permit = permit::permit(route, &principal, &errand)
             .map_err(|denial| screen::cover(denial, &errand, head, &principal, route, sessions))?;
         trail.allowed_by(permit.rule().as_str());
         trail.passed(Stage::Policy);
+        gates::charge(&mut admission, &errand, envelope)?;
         let cleared = screen::clear(&permit, errand, head, &principal, route, sessions)?;
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared)?);
@@ -159,5 +160,10 @@ impl Serve for Gatehouse {
 
     async fn serve(self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         self.0.handle(request, peer).await
+    }
+
+    fn overloaded(&self, peer: Peer) -> Response<ReplyBody> {
+        self.0.metrics.denied(Stage::Limits, "overloaded");
+        gates::overloaded(peer.encrypted)
     }
 }

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
-use tower_service::Service;
+use tower::Service;
 
 use super::{Settings, Target};
 use crate::listener::tls::{TlsError, certificates, private_key, provider};

@@ -3,7 +3,7 @@
 //! passes the client's token on).
 
 use http::HeaderMap;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, RETRY_AFTER, USER_AGENT};
 
 /// The revision that the two ends speak.
 pub const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
@@ -33,13 +33,8 @@ const TOWARD_UPSTREAM: [HeaderName; 10] = [
     HeaderName::from_static("accept-language"),
 ];
 
-const TOWARD_DOWNSTREAM: [HeaderName; 5] = [
-    CONTENT_TYPE,
-    CACHE_CONTROL,
-    RETRY_AFTER,
-    PROTOCOL_VERSION,
-    ACCEL_BUFFERING,
-];
+const TOWARD_DOWNSTREAM: [HeaderName; 4] =
+    [CONTENT_TYPE, RETRY_AFTER, PROTOCOL_VERSION, ACCEL_BUFFERING];
 
 /// The caller's headers that the upstream sees. The session id is not among them: it is sealed, and the pipeline opens it.
 pub fn toward_upstream(incoming: &HeaderMap, forward: &[HeaderName]) -> HeaderMap {

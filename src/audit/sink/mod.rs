@@ -48,7 +48,7 @@ impl Default for Settings {
         Self {
             directory: "audit-logs".into(),
             retention: Duration::from_secs(90 * 86_400),
-            queue: 16_384,
+            queue: 65_536,
             checkpoint_lines: 1_000,
             checkpoint_every: Duration::from_secs(60),
             stall: Duration::from_secs(5),

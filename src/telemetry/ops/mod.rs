@@ -4,15 +4,16 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -251,8 +252,18 @@ async fn accept(
 }
 
 async fn converse(stream: TcpStream, ops: Arc<Ops>, place: OwnedSemaphorePermit) {
+    let on_loopback = stream
+        .local_addr()
+        .is_ok_and(|address| address.ip().is_loopback());
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = ops.answer(request.method(), request.uri().path());
+        let response = match on_loopback && !names_this_machine(request.headers()) {
+            true => reply(
+                StatusCode::MISDIRECTED_REQUEST,
+                "text/plain; charset=utf-8",
+                "ask by address or as localhost\n".into(),
+            ),
+            false => ops.answer(request.method(), request.uri().path()),
+        };
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = http1::Builder::new()
@@ -263,6 +274,18 @@ async fn converse(stream: TcpStream, ops: Arc<Ops>, place: OwnedSemaphorePermit)
     // A prober that breaks off is no event worth a line.
     let _ = timeout(MAX_CONNECTION_TIME, connection).await;
     drop(place);
+}
+
+/// Whether a request was meant for this machine: by address, or as `localhost`. A web page that had its own name point here
+/// (DNS rebinding) would be let in by the browser, and is not by us.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    let name = host.parse::<Authority>().ok();
+    let name = name.as_ref().map_or("", |authority| authority.host());
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]

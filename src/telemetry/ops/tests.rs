@@ -7,8 +7,12 @@ use super::*;
 
 /// Sends one request as it stands and gives the whole answer as text.
 async fn ask(address: SocketAddr, request: &str) -> String {
+    ask_as(address, request, "localhost").await
+}
+
+async fn ask_as(address: SocketAddr, request: &str, host: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{request} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\n\r\n");
+    let request = format!("{request} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -23,6 +27,31 @@ async fn serving(ops: Arc<Ops>) -> (SocketAddr, oneshot::Sender<()>, tokio::task
         let _ = stopped.await;
     }));
     (address, stop, server)
+}
+
+#[tokio::test]
+async fn a_page_that_points_its_own_name_here_is_refused() {
+    let (address, _stop, _server) = serving(Ops::new(Readiness::new(), String::new)).await;
+    for host in [
+        "evil.test",
+        "evil.test:9464",
+        "localhost.evil.test",
+        "127.0.0.1.evil.test",
+        "",
+    ] {
+        let answer = ask_as(address, "GET /metrics", host).await;
+        assert!(answer.starts_with("HTTP/1.1 421"), "{host}: {answer}");
+    }
+    for host in [
+        "localhost",
+        "LocalHost:9464",
+        "127.0.0.1:9464",
+        "[::1]:9464",
+        "10.1.2.3",
+    ] {
+        let answer = ask_as(address, "GET /healthz", host).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{host}: {answer}");
+    }
 }
 
 #[tokio::test]
