@@ -21,7 +21,7 @@ use crate::upstream::headers::{self, SESSION_ID};
 pub use stream::Pace;
 
 /// What became of the upstream's answer.
-pub(super) enum Relayed {
+pub enum Relayed {
     /// The caller gets it.
     Answer(Response<ReplyBody>),
     /// The upstream does not know the tool. The caller gets this body, with status and headers as for a hidden tool: neither
@@ -122,7 +122,8 @@ fn session(
     Ok(())
 }
 
-fn is_stream(headers: &HeaderMap) -> bool {
+/// Whether an answer is labelled as an event stream.
+pub fn is_stream(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

@@ -115,6 +115,9 @@ impl Pipeline {
         let lens = lens::Lens::new(route, &principal, &cleared, now, trail.tally());
         let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
         trail.passed(Stage::Upstream);
+        if exchange::is_stream(answer.headers()) {
+            trail.tally().streams();
+        }
         Ok(answer)
     }
 

@@ -1,6 +1,6 @@
 //! An answer that is a stream of server-sent events. It is relayed event by event as it comes; each is looked at, and only
-//! one at a time is held. Silence towards the caller is broken by comments, so that load balancers keep the stream, and a
-//! drain ends it between two events.
+//! one at a time is held. Silence towards the caller is broken by comments, so that load balancers keep the stream. A
+//! drain ends a stream that has no end of its own between two events; the answer to a call may finish.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -70,6 +70,8 @@ struct Relay {
     heard: Instant,
     spoke: Instant,
     ready: VecDeque<Bytes>,
+    /// Whether the response that the caller waits for has come by.
+    answered: bool,
     ended: bool,
 }
 
@@ -86,6 +88,7 @@ impl Relay {
             heard: now,
             spoke: now,
             ready: VecDeque::new(),
+            answered: false,
             ended: false,
         }
     }
@@ -102,14 +105,16 @@ impl Relay {
                 }
                 Step::KeepAlive => break,
             }
+            // All that has arrived is looked at: what stayed in the reader would wait for bytes that may never come.
+            let mut told = false;
             while let Some(event) = self.event()? {
-                let told = event.data.as_ref().is_some_and(|data| !data.is_empty());
+                told |= event.data.as_ref().is_some_and(|data| !data.is_empty());
                 if let Seen::UnknownTool(answer) = self.look(event)? {
                     return Ok(Some(answer));
                 }
-                if told {
-                    return Ok(None);
-                }
+            }
+            if told {
+                break;
             }
         }
         Ok(None)
@@ -128,8 +133,8 @@ impl Relay {
             if let Err(error) = self.advance().await {
                 self.ended = true;
                 match self.lens.last_words(&error) {
-                    Some(words) => self.ready.push_back(words),
-                    None => return Some(Err(error)),
+                    Some(words) if !self.answered => self.ready.push_back(words),
+                    _ => return Some(Err(error)),
                 }
             }
         }
@@ -149,12 +154,14 @@ impl Relay {
         Ok(())
     }
 
-    /// Waits for the upstream, for the silence to grow too long on either side, or for the drain.
+    /// Waits for the upstream, for the silence to grow too long on either side, or for the drain of a stream that only it
+    /// can end.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped: a frame is taken from the body only as the result.
     async fn step(&mut self) -> Result<Step, UpstreamError> {
-        if *self.pace.draining.borrow() {
+        let drained = self.lens.is_long_lived();
+        if drained && *self.pace.draining.borrow() {
             return Ok(Step::End);
         }
         tokio::select! {
@@ -169,7 +176,7 @@ impl Relay {
             () = sleep_until(self.authority) => Ok(Step::End),
             () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
             () = sleep_until(self.heard + self.idle) => Err(UpstreamError::IdleTimeout),
-            _ = self.pace.draining.changed() => Ok(Step::End),
+            _ = self.pace.draining.changed(), if drained => Ok(Step::End),
         }
     }
 
@@ -179,6 +186,10 @@ impl Relay {
             Some(data) if !data.is_empty() => self.lens.message(data)?,
             _ => Seen::Same,
         };
+        self.answered |= event
+            .data
+            .as_ref()
+            .is_some_and(|data| self.lens.is_the_response(data));
         self.ready.push_back(match &seen {
             Seen::Same => event.raw,
             Seen::Instead(data) | Seen::UnknownTool(data) => rewrite(&event, data),

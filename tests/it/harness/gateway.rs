@@ -36,6 +36,7 @@ const GENEROUS: &str = "quotas:
 pub(crate) struct Plan {
     dir: TempDir,
     settings: String,
+    listen: String,
     quotas: String,
     route: String,
     upstream: String,
@@ -52,6 +53,7 @@ impl Plan {
         Self {
             dir: tempfile::tempdir().unwrap(),
             settings: String::new(),
+            listen: String::new(),
             quotas: GENEROUS.into(),
             route: String::new(),
             upstream: String::new(),
@@ -81,6 +83,12 @@ impl Plan {
     /// Adds settings at the top of the file.
     pub(crate) fn settings(mut self, yaml: &str) -> Self {
         writeln!(self.settings, "{yaml}").unwrap();
+        self
+    }
+
+    /// Adds one line to the settings of the listener.
+    pub(crate) fn listen(mut self, yaml: &str) -> Self {
+        writeln!(self.listen, "  {yaml}").unwrap();
         self
     }
 
@@ -174,12 +182,14 @@ impl Plan {
             )
         });
         format!(
-            "listen: {{ address: \"127.0.0.1:0\", public_url: \"{PUBLIC}\" }}
-metrics: {{ address: \"127.0.0.1:0\" }}
+            "listen:
+  address: \"127.0.0.1:0\"
+  public_url: \"{PUBLIC}\"
+{}metrics: {{ address: \"127.0.0.1:0\" }}
 state_dir: state
 auth: {{ keys: [ {{ kid: proof, secret: \"{KEY}\" }} ] }}
 {}{}{routes}",
-            self.quotas, self.settings
+            self.listen, self.quotas, self.settings
         )
     }
 }

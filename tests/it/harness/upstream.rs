@@ -15,16 +15,17 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -42,6 +43,7 @@ pub(crate) struct Torn;
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: Method,
+    pub(crate) version: Version,
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -190,11 +192,15 @@ pub(crate) struct FakeUpstream {
     scheme: &'static str,
     memory: Arc<Memory>,
     task: JoinHandle<()>,
+    unix: Option<JoinHandle<()>>,
 }
 
 impl Drop for FakeUpstream {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(unix) = &self.unix {
+            unix.abort();
+        }
     }
 }
 
@@ -206,17 +212,51 @@ impl FakeUpstream {
 
     /// Listens on loopback with TLS.
     pub(crate) async fn start_tls(cert_file: &Path, key_file: &Path) -> Self {
+        Self::start_tls_with(cert_file, key_file, None).await
+    }
+
+    /// The same, for clients alone whose certificate this authority signed.
+    pub(crate) async fn start_mutual(cert_file: &Path, key_file: &Path, ca_file: &Path) -> Self {
+        Self::start_tls_with(cert_file, key_file, Some(ca_file)).await
+    }
+
+    async fn start_tls_with(cert_file: &Path, key_file: &Path, clients: Option<&Path>) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let certs = vec![CertificateDer::from_pem_file(cert_file).unwrap()];
         let key = PrivateKeyDer::from_pem_file(key_file).unwrap();
+        let verifier = clients.map(|ca_file| {
+            let mut roots = RootCertStore::empty();
+            let ca = CertificateDer::from_pem_file(ca_file).unwrap();
+            roots.add(ca).unwrap();
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .unwrap()
+        });
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(
+                verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth),
+            )
             .with_single_cert(certs, key)
             .unwrap();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Self::listen(Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    /// Listens on loopback, and on this unix socket as well.
+    pub(crate) async fn start_unix(socket: &Path) -> Self {
+        let mut fake = Self::listen(None).await;
+        let listener = UnixListener::bind(socket).unwrap();
+        let memory = fake.memory.clone();
+        fake.unix = Some(tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                memory.connections.fetch_add(1, Ordering::SeqCst);
+                connections.spawn(serve(stream, memory.clone()));
+            }
+        }));
+        fake
     }
 
     async fn listen(tls: Option<TlsAcceptor>) -> Self {
@@ -236,6 +276,7 @@ impl FakeUpstream {
             address: listener.local_addr().unwrap(),
             scheme: if tls.is_some() { "https" } else { "http" },
             task: tokio::spawn(accept(listener, tls, memory.clone())),
+            unix: None,
             memory,
         }
     }
@@ -339,6 +380,7 @@ async fn answer(memory: &Memory, request: Request<Incoming>) -> Result<Response<
     let body = body.collect().await.map(|body| body.to_bytes());
     memory.seen.lock().unwrap().push(Seen {
         method: head.method,
+        version: head.version,
         path: head.uri.path_and_query().unwrap().to_string(),
         headers: head.headers,
         body: body.unwrap_or_default(),
