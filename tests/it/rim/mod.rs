@@ -4,5 +4,7 @@
 mod bodies;
 mod bytes;
 mod command_line;
+mod credentials;
 mod demo;
+mod origins;
 mod tls;
