@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
@@ -93,19 +93,18 @@ impl<S: Serve> Listener<S> {
     /// Dropping the future cuts every connection at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let graceful = GracefulShutdown::new();
-        let permits = Arc::new(Semaphore::new(self.settings.connections));
-        let limits = self.settings.clone();
-        let shared = Arc::new(self);
+        let all = u32::try_from(self.settings.connections).unwrap_or(u32::MAX);
+        let permits = Arc::new(Semaphore::new(all as usize));
+        let drain_timeout = self.settings.drain_timeout;
+        let (socket, shared) = self.parts();
+        let (cut, cutting) = watch::channel(false);
         let mut stop = std::pin::pin!(stop);
         loop {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                break;
-            };
             let accepted = tokio::select! {
-                accepted = shared.socket.accept() => accepted,
+                accepted = accept(&socket, &permits) => accepted,
                 () = &mut stop => break,
             };
-            let (stream, address) = match accepted {
+            let (stream, address, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     pause_after(&error).await;
@@ -113,17 +112,45 @@ impl<S: Serve> Listener<S> {
                 }
             };
             let (shared, watcher) = (Arc::clone(&shared), graceful.watcher());
+            let mut cutting = cutting.clone();
             tokio::spawn(async move {
                 let _counted = shared.metrics.connection();
-                shared.hold(stream, address, watcher).await;
+                tokio::select! {
+                    () = shared.hold(stream, address, watcher) => {}
+                    _ = cutting.wait_for(|cut| *cut) => {}
+                }
                 drop(permit);
             });
         }
-        timeout(limits.drain_timeout, graceful.shutdown())
-            .await
-            .is_ok()
+        // While the socket is open the kernel goes on accepting, and callers would wait for nobody instead of going elsewhere.
+        drop(socket);
+        let in_time = timeout(drain_timeout, graceful.shutdown()).await.is_ok();
+        // What is left is cut, and is over when every connection has given its permit back.
+        let _ = cut.send(true);
+        let _ = permits.acquire_many(all).await;
+        in_time
     }
 
+    fn parts(self) -> (TcpListener, Arc<Holder<S>>) {
+        let holder = Holder {
+            tls: self.tls,
+            settings: self.settings,
+            service: self.service,
+            metrics: self.metrics,
+        };
+        (self.socket, Arc::new(holder))
+    }
+}
+
+/// What each connection is held with.
+struct Holder<S> {
+    tls: Option<TlsAcceptor>,
+    settings: Settings,
+    service: S,
+    metrics: Arc<Metrics>,
+}
+
+impl<S: Serve> Holder<S> {
     async fn hold(
         &self,
         stream: TcpStream,
@@ -161,6 +188,22 @@ impl<S: Serve> Listener<S> {
             connection::http1(secured, peer, &self.settings, self.service.clone(), watcher).await;
         }
     }
+}
+
+/// The next connection, once there is room for it.
+///
+/// # Cancel safety
+/// Nothing is lost: a connection is taken only as the result.
+async fn accept(
+    socket: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, address) = socket.accept().await?;
+    Ok((stream, address, permit))
 }
 
 /// Accept errors are of two kinds: the peer gave up (go on at once), or we ran out of something, such as file

@@ -6,5 +6,8 @@ mod bytes;
 mod command_line;
 mod credentials;
 mod demo;
+mod issuers;
+mod ops;
 mod origins;
+mod quotas;
 mod tls;
