@@ -1,5 +1,6 @@
 //! Stage 7 as the pipeline does it: sends what was cleared, judges the head of the answer, and relays the rest.
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::body::Incoming;
@@ -7,6 +8,7 @@ use hyper::body::Incoming;
 use super::body::ReplyBody;
 use super::denial::Denial;
 use super::lens::Lens;
+use super::respond::plain;
 use super::screen::Cleared;
 use super::{reply, stream};
 use crate::mcp::{Id, errors};
@@ -17,6 +19,15 @@ use crate::upstream::headers::{self, SESSION_ID};
 
 /// How the gateway keeps a stream alive and ends it.
 pub use stream::Pace;
+
+/// What became of the upstream's answer.
+pub enum Relayed {
+    /// The caller gets it.
+    Answer(Response<ReplyBody>),
+    /// The upstream does not know the tool. The caller gets this body, with status and headers as for a hidden tool: neither
+    /// may be the upstream's, or they would tell the two apart.
+    UnknownTool(Bytes),
+}
 
 /// Sends what was cleared and relays the answer.
 ///
@@ -53,10 +64,14 @@ async fn relay(
         session(sent.headers(), &mut outgoing, &lens, seal)?;
     }
     let status = sent.status();
-    let mut response = if is_stream(sent.headers()) {
+    let relayed = if is_stream(sent.headers()) {
         stream::relay(sent.into_body(), lens, pace).await?
     } else {
         reply::relay(sent, lens).await?
+    };
+    let mut response = match relayed {
+        Relayed::Answer(response) => response,
+        Relayed::UnknownTool(body) => return Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
     };
     *response.status_mut() = status;
     // A body that was rewritten into JSON keeps its own label.
@@ -107,7 +122,8 @@ fn session(
     Ok(())
 }
 
-fn is_stream(headers: &HeaderMap) -> bool {
+/// Whether an answer is labelled as an event stream.
+pub fn is_stream(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

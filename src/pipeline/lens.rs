@@ -11,7 +11,8 @@ use super::screen::{Cleared, View};
 use super::tally::{Failed, Tally};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
-use crate::mcp::{self, Filtered, Id, Item, ListError, ListShape, errors, errors::ReplyTo};
+use crate::mcp::{self, Filtered, Id, Item, Kind, Limits, ListError, ListShape, Message};
+use crate::mcp::{errors, errors::ReplyTo};
 use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
 use crate::telemetry::Metrics;
@@ -36,6 +37,7 @@ pub struct Lens {
     view: View,
     id: Option<Id>,
     modern: bool,
+    long_lived: bool,
     now: Timestamp,
     metrics: Arc<Metrics>,
     failed: Failed,
@@ -56,6 +58,7 @@ impl Lens {
             view: cleared.view.clone(),
             id: cleared.id.clone(),
             modern: cleared.era.is_modern(),
+            long_lived: cleared.long_lived,
             now,
             metrics: Arc::clone(tally.metrics()),
             failed: tally.failed().clone(),
@@ -70,6 +73,21 @@ impl Lens {
     /// What the answer is looked at for.
     pub const fn view(&self) -> &View {
         &self.view
+    }
+
+    /// Whether the answer is a stream without an end of its own, so that a drain has to end it.
+    pub const fn is_long_lived(&self) -> bool {
+        self.long_lived
+    }
+
+    /// Whether a message is the response that the caller waits for.
+    pub fn is_the_response(&self, message: &Bytes) -> bool {
+        let outcome = |mark: &[u8]| memchr::memmem::find(message, mark).is_some();
+        let id = self.id.as_ref();
+        id.is_some()
+            && (outcome(b"\"result\"") || outcome(b"\"error\""))
+            && Message::decode(message.clone(), &Limits::ANSWER)
+                .is_ok_and(|message| message.kind() == Kind::Response && message.id() == id)
     }
 
     /// Seals an upstream's session id for this principal and route.

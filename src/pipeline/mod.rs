@@ -102,23 +102,21 @@ impl Pipeline {
         trail.passed(Stage::Read);
         trail.errand(&errand, &self.summary);
         gates::charge(&mut admission, &errand, envelope)?;
-        let permit = permit::permit(route, &principal, &errand)?;
+        let now = self.clock.now();
+        let sessions = (&self.sessions, now);
+        let permit = permit::permit(route, &principal, &errand)
+            .map_err(|denial| screen::cover(denial, &errand, head, &principal, route, sessions))?;
         trail.allowed_by(permit.rule().as_str());
         trail.passed(Stage::Policy);
-        let now = self.clock.now();
-        let cleared = screen::clear(
-            &permit,
-            errand,
-            head,
-            &principal,
-            route,
-            (&self.sessions, now),
-        )?;
+        let cleared = screen::clear(&permit, errand, head, &principal, route, sessions)?;
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared)?);
         let lens = lens::Lens::new(route, &principal, &cleared, now, trail.tally());
         let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
         trail.passed(Stage::Upstream);
+        if exchange::is_stream(answer.headers()) {
+            trail.tally().streams();
+        }
         Ok(answer)
     }
 

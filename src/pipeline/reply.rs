@@ -12,9 +12,8 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::ReplyBody;
-use super::exchange::declared;
+use super::exchange::{Relayed, declared};
 use super::lens::{Lens, Seen};
-use super::respond::JSON;
 use super::screen::View;
 use crate::upstream::UpstreamError;
 
@@ -25,10 +24,7 @@ const SMALL: usize = 4096;
 ///
 /// # Errors
 /// [`UpstreamError`] when a part that must be inspected is too large, unreadable or does not come.
-pub async fn relay(
-    answer: Response<Incoming>,
-    lens: Lens,
-) -> Result<Response<ReplyBody>, UpstreamError> {
+pub async fn relay(answer: Response<Incoming>, lens: Lens) -> Result<Relayed, UpstreamError> {
     let idle = lens.route().upstream().idle_timeout();
     let total = lens.route().upstream().total_timeout();
     let (head, body) = answer.into_parts();
@@ -49,8 +45,12 @@ pub async fn relay(
     if !begun.whole {
         return match lens.view() {
             View::List => Err(UpstreamError::TooLarge),
-            View::Call(_) | View::Other => Ok(Response::new(begun.rest(start))),
+            View::Call(_) | View::Other => Ok(Relayed::Answer(Response::new(begun.rest(start)))),
         };
+    }
+    let as_it_came = |body| Relayed::Answer(Response::new(ReplyBody::full(body)));
+    if start.is_empty() && !head.status.is_success() {
+        return Ok(as_it_came(start));
     }
     if !is_json(&head.headers) {
         // A list under another label would be read by no filter, though perhaps by a client.
@@ -58,19 +58,14 @@ pub async fn relay(
         return if list {
             Err(UpstreamError::Unreadable("content type".into()))
         } else {
-            Ok(Response::new(ReplyBody::full(start)))
+            Ok(as_it_came(start))
         };
     }
-    let mut response = Response::new(ReplyBody::full(Bytes::new()));
-    let body = match lens.message(&start)? {
-        Seen::Same => start,
-        Seen::Instead(changed) | Seen::UnknownTool(changed) => {
-            response.headers_mut().insert(CONTENT_TYPE, JSON);
-            changed
-        }
-    };
-    *response.body_mut() = ReplyBody::full(body);
-    Ok(response)
+    Ok(match lens.message(&start)? {
+        Seen::Same => as_it_came(start),
+        Seen::Instead(changed) => as_it_came(changed),
+        Seen::UnknownTool(body) => Relayed::UnknownTool(body),
+    })
 }
 
 /// An answer whose body is being read.

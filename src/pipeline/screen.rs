@@ -15,7 +15,7 @@ use super::read::Errand;
 use super::route::Route;
 use crate::auth::Principal;
 use crate::clock::Timestamp;
-use crate::mcp::{Era, Id, Kind, Operation, agreement, errors};
+use crate::mcp::{Era, Id, Kind, Operation, ToolHeaders, agreement, errors};
 use crate::policy::Permit;
 use crate::session::SessionSeal;
 use crate::stage::Stage;
@@ -68,25 +68,54 @@ pub fn clear(
     route: &Route,
     sessions: (&SessionSeal, Timestamp),
 ) -> Result<Cleared, Denial> {
-    if let Errand::Send { message, era } = &errand {
-        agreement::agree(&head.headers, message, *era, route.catalogue()).map_err(
-            |disagreement| {
-                let body = errors::header_mismatch(message.id().into(), &disagreement.to_string());
-                Denial::rpc(
-                    Stage::Screen,
-                    "header_mismatch",
-                    disagreement.status(),
-                    body,
-                )
-                .because(&disagreement)
-            },
-        )?;
-    }
+    agree(&errand, &head.headers, route.catalogue())?;
     let mut cleared = outline(errand, head, route);
     if !cleared.era.is_modern() {
         session(&mut cleared, &head.headers, principal, route, sessions)?;
     }
     Ok(cleared)
+}
+
+/// What a caller learns who was refused. A request that would have been refused here all the same, had its tool been one
+/// that does not exist, is answered as such: otherwise a wrong header would tell hidden tools from unknown ones. What the
+/// operator learns is still that policy refused.
+pub fn cover(
+    mut denial: Denial,
+    errand: &Errand,
+    head: &Parts,
+    principal: &Principal,
+    route: &Route,
+    sessions: (&SessionSeal, Timestamp),
+) -> Denial {
+    let Errand::Send { message, era } = errand else {
+        return denial;
+    };
+    // What a hidden tool declared about its headers must not show; an unknown one has declared nothing.
+    let objection = agree(errand, &head.headers, &ToolHeaders::default()).and_then(|()| {
+        let id = message.id();
+        if era.is_modern() {
+            return Ok(());
+        }
+        genuine(id, &head.headers, principal, route, sessions).map(|_| ())
+    });
+    if let Err(objection) = objection {
+        denial.answer = objection.answer;
+    }
+    denial
+}
+
+fn agree(errand: &Errand, headers: &HeaderMap, tools: &ToolHeaders) -> Result<(), Denial> {
+    let Errand::Send { message, era } = errand else {
+        return Ok(());
+    };
+    match agreement::agree(headers, message, *era, tools) {
+        Ok(_) => Ok(()),
+        Err(disagreement) => {
+            let body = errors::header_mismatch(message.id().into(), &disagreement.to_string());
+            let status = disagreement.status();
+            Err(Denial::rpc(Stage::Screen, "header_mismatch", status, body).because(&disagreement))
+        }
+    }
 }
 
 fn outline(errand: Errand, head: &Parts, route: &Route) -> Cleared {
@@ -135,11 +164,25 @@ fn session(
     incoming: &HeaderMap,
     principal: &Principal,
     route: &Route,
-    (seal, now): (&SessionSeal, Timestamp),
+    sessions: (&SessionSeal, Timestamp),
 ) -> Result<(), Denial> {
+    if let Some(id) = genuine(cleared.id.as_ref(), incoming, principal, route, sessions)? {
+        cleared.headers.insert(SESSION_ID, id);
+    }
+    Ok(())
+}
+
+/// The upstream's session id behind the caller's, if there is any.
+fn genuine(
+    id: Option<&Id>,
+    incoming: &HeaderMap,
+    principal: &Principal,
+    route: &Route,
+    (seal, now): (&SessionSeal, Timestamp),
+) -> Result<Option<HeaderValue>, Denial> {
     let mut ids = incoming.get_all(SESSION_ID).iter();
     let (Some(sealed), extra) = (ids.next(), ids.next()) else {
-        return Ok(());
+        return Ok(None);
     };
     let opened = match extra {
         None => seal
@@ -149,11 +192,7 @@ fn session(
     };
     let genuine = opened.and_then(|id| HeaderValue::from_bytes(&id).ok());
     let Some(mut genuine) = genuine else {
-        let body = errors::plain(
-            cleared.id.as_ref().into(),
-            SESSION_NOT_FOUND,
-            "Session not found",
-        );
+        let body = errors::plain(id.into(), SESSION_NOT_FOUND, "Session not found");
         return Err(Denial::rpc(
             Stage::Screen,
             "foreign_session",
@@ -162,6 +201,5 @@ fn session(
         ));
     };
     genuine.set_sensitive(true);
-    cleared.headers.insert(SESSION_ID, genuine);
-    Ok(())
+    Ok(Some(genuine))
 }

@@ -1,6 +1,6 @@
 //! An answer that is a stream of server-sent events. It is relayed event by event as it comes; each is looked at, and only
-//! one at a time is held. Silence towards the caller is broken by comments, so that load balancers keep the stream, and a
-//! drain ends it between two events.
+//! one at a time is held. Silence towards the caller is broken by comments, so that load balancers keep the stream. A
+//! drain ends a stream that has no end of its own between two events; the answer to a call may finish.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,15 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::Response;
-use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::body::ReplyBody;
+use super::exchange::Relayed;
 use super::lens::{Lens, Seen};
-use super::respond::JSON;
 use super::screen::View;
 use crate::mcp::sse::{Event, Reader, rewrite};
 use crate::upstream::UpstreamError;
@@ -39,23 +38,18 @@ pub struct Pace {
 ///
 /// # Errors
 /// [`UpstreamError`] when the stream fails before its first event; later failures travel in the body.
-pub async fn relay(
-    body: Incoming,
-    lens: Lens,
-    pace: Pace,
-) -> Result<Response<ReplyBody>, UpstreamError> {
+pub async fn relay(body: Incoming, lens: Lens, pace: Pace) -> Result<Relayed, UpstreamError> {
     let mut relay = Relay::new(body, lens, pace);
     if matches!(relay.lens.view(), View::Call(_))
         && let Some(unknown) = relay.unknown_tool().await?
     {
-        let mut response = Response::new(ReplyBody::full(unknown));
-        response.headers_mut().insert(CONTENT_TYPE, JSON);
-        return Ok(response);
+        return Ok(Relayed::UnknownTool(unknown));
     }
     let pieces = unfold(relay, |mut relay| async move {
         relay.next().await.map(|piece| (piece, relay))
     });
-    Ok(Response::new(ReplyBody::pieces(Box::pin(pieces))))
+    let body = ReplyBody::pieces(Box::pin(pieces));
+    Ok(Relayed::Answer(Response::new(body)))
 }
 
 /// What comes next on the way from the upstream.
@@ -74,6 +68,8 @@ struct Relay {
     heard: Instant,
     spoke: Instant,
     ready: VecDeque<Bytes>,
+    /// Whether the response that the caller waits for has come by.
+    answered: bool,
     ended: bool,
 }
 
@@ -89,6 +85,7 @@ impl Relay {
             heard: now,
             spoke: now,
             ready: VecDeque::new(),
+            answered: false,
             ended: false,
         }
     }
@@ -105,14 +102,16 @@ impl Relay {
                 }
                 Step::KeepAlive => break,
             }
+            // All that has arrived is looked at: what stayed in the reader would wait for bytes that may never come.
+            let mut told = false;
             while let Some(event) = self.event()? {
-                let told = event.data.as_ref().is_some_and(|data| !data.is_empty());
+                told |= event.data.as_ref().is_some_and(|data| !data.is_empty());
                 if let Seen::UnknownTool(answer) = self.look(event)? {
                     return Ok(Some(answer));
                 }
-                if told {
-                    return Ok(None);
-                }
+            }
+            if told {
+                break;
             }
         }
         Ok(None)
@@ -131,8 +130,8 @@ impl Relay {
             if let Err(error) = self.advance().await {
                 self.ended = true;
                 match self.lens.last_words(&error) {
-                    Some(words) => self.ready.push_back(words),
-                    None => return Some(Err(error)),
+                    Some(words) if !self.answered => self.ready.push_back(words),
+                    _ => return Some(Err(error)),
                 }
             }
         }
@@ -152,12 +151,14 @@ impl Relay {
         Ok(())
     }
 
-    /// Waits for the upstream, for the silence to grow too long on either side, or for the drain.
+    /// Waits for the upstream, for the silence to grow too long on either side, or for the drain of a stream that only it
+    /// can end.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped: a frame is taken from the body only as the result.
     async fn step(&mut self) -> Result<Step, UpstreamError> {
-        if *self.pace.draining.borrow() {
+        let drained = self.lens.is_long_lived();
+        if drained && *self.pace.draining.borrow() {
             return Ok(Step::End);
         }
         tokio::select! {
@@ -171,7 +172,7 @@ impl Relay {
             },
             () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
             () = sleep_until(self.heard + self.idle) => Err(UpstreamError::IdleTimeout),
-            _ = self.pace.draining.changed() => Ok(Step::End),
+            _ = self.pace.draining.changed(), if drained => Ok(Step::End),
         }
     }
 
@@ -181,6 +182,10 @@ impl Relay {
             Some(data) if !data.is_empty() => self.lens.message(data)?,
             _ => Seen::Same,
         };
+        self.answered |= event
+            .data
+            .as_ref()
+            .is_some_and(|data| self.lens.is_the_response(data));
         self.ready.push_back(match &seen {
             Seen::Same => event.raw,
             Seen::Instead(data) | Seen::UnknownTool(data) => rewrite(&event, data),

@@ -256,6 +256,11 @@ impl FakeUpstream {
         self
     }
 
+    /// Forgets what is left of the script.
+    pub(crate) fn will_nothing(&self) {
+        self.memory.script.lock().unwrap().clear();
+    }
+
     /// Answers 200 with this JSON whenever the script is used up.
     pub(crate) fn always(&self, value: &Value) -> &Self {
         *self.memory.standing.lock().unwrap() = (StatusCode::OK, value.to_string().into());
