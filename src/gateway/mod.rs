@@ -56,6 +56,9 @@ impl Default for Waits {
     }
 }
 
+/// How long the audit lines of cut requests may take to arrive, and how often it is looked whether they have.
+const LAST_LINES: Duration = Duration::from_secs(5);
+const LAST_LINES_EVERY: Duration = Duration::from_millis(5);
 /// How often figures that nobody pushes are read.
 const OBSERVE: Duration = Duration::from_secs(5);
 
@@ -206,6 +209,13 @@ impl Gateway {
         self.serving.set(false);
         let _ = self.stop.send(true);
         let in_time = self.listener.await.unwrap_or(false);
+        // Requests whose connection was cut end on their own tasks; their lines come before the trail is closed.
+        let lines = async {
+            while self.audit.stats().depth > 0 {
+                tokio::time::sleep(LAST_LINES_EVERY).await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_LINES, lines).await;
         for task in self.background {
             task.abort();
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 
@@ -33,7 +33,10 @@ impl Envelope {
     pub(super) fn seal(self, headers: &mut HeaderMap, request_id: &str, encrypted: bool) {
         headers.extend(self.limits);
         secure(headers, request_id, encrypted);
-        if let Some(origin) = &self.origin {
+        // The answer to a preflight says so already, and there is nothing in it to expose.
+        if let Some(origin) = &self.origin
+            && !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN)
+        {
             cors::expose(headers, origin);
         }
     }

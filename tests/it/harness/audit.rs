@@ -38,6 +38,18 @@ pub(crate) async fn wait_for(dir: &Path, count: usize) -> Vec<Value> {
     .await
 }
 
+/// Waits for the one audit line that this is true of.
+pub(crate) async fn line_of(dir: &Path, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut found = wait::until("an audit line", async || {
+        let mut lines = lines(dir);
+        lines.retain(&wanted);
+        (!lines.is_empty()).then_some(lines)
+    })
+    .await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
 /// The files below a folder that hold this text, also inside compressed ones.
 pub(crate) fn files_with(dir: &Path, canary: &str) -> Vec<PathBuf> {
     let holds = |file: &PathBuf| {

@@ -4,5 +4,10 @@
 mod bodies;
 mod bytes;
 mod command_line;
+mod credentials;
 mod demo;
+mod issuers;
+mod ops;
+mod origins;
+mod quotas;
 mod tls;
