@@ -24,6 +24,9 @@ const FOR_EVER: Duration = Duration::from_secs(86_400 * 365);
 /// As generous as the check of tokens.
 const LEEWAY: Duration = Duration::from_secs(60);
 
+/// Answers up to this size are looked at for an unknown tool and for a failure. An upstream says that much shorter.
+const SMALL: usize = 4096;
+
 /// What became of a message of the upstream.
 #[derive(Clone, Debug)]
 pub enum Seen {
@@ -123,7 +126,9 @@ impl Lens {
     /// # Errors
     /// [`UpstreamError::Unreadable`] when it could hide a list from us.
     pub fn message(&self, message: &[u8]) -> Result<Seen, UpstreamError> {
-        if let View::Call(name) = &self.view {
+        if let View::Call(name) = &self.view
+            && message.len() <= SMALL
+        {
             if errors::is_unknown_tool(message, name) {
                 self.failed.mark();
                 return Ok(Seen::UnknownTool(errors::unknown_tool(
@@ -157,6 +162,7 @@ impl Lens {
     /// legacy caller hears nothing, because it may resume.
     pub fn last_words(&self, error: &UpstreamError) -> Option<Bytes> {
         let id = self.id.as_ref().filter(|_| self.modern)?;
+        self.failed.broke(error.reason());
         let body = errors::plain(
             ReplyTo::Id(id),
             i64::from(error.status().as_u16()),

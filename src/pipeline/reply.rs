@@ -17,7 +17,10 @@ use super::lens::{Lens, Seen};
 use super::screen::View;
 use crate::upstream::UpstreamError;
 
-/// Answers up to this size are looked at for an unknown tool. An upstream says that much shorter.
+/// Answers to anything but a list are looked at up to this size if they declare it, and pass as they come otherwise. Only a
+/// server that answers what was not asked would put a list into one.
+const LOOKED_AT: usize = 64 * 1024;
+/// How much of a call's answer that comes in pieces is held back: an upstream says "unknown tool" much shorter.
 const SMALL: usize = 4096;
 
 /// Relays an answer that is no stream.
@@ -30,10 +33,11 @@ pub async fn relay(answer: Response<Incoming>, lens: Lens) -> Result<Relayed, Up
     let (head, body) = answer.into_parts();
     let limit = match lens.view() {
         View::List => lens.route().answers().list_bytes,
-        View::Call(_) if declared(&head.headers).is_none_or(|length| length <= SMALL as u64) => {
-            SMALL
-        }
-        View::Call(_) | View::Other => 0,
+        View::Call(_) | View::Other => match declared(&head.headers) {
+            Some(length) if length <= LOOKED_AT as u64 => LOOKED_AT,
+            None if matches!(lens.view(), View::Call(_)) => SMALL,
+            Some(_) | None => 0,
+        },
     };
     let mut begun = Begun {
         body,

@@ -1,8 +1,8 @@
 //! The figures of one request: gathered beside its audit line and counted when it ends. Everything that is a label comes
 //! from a closed set or was declared when the gateway started.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::denial::Denial;
@@ -12,19 +12,35 @@ use crate::stage::Stage;
 use crate::telemetry::metrics::Active;
 use crate::telemetry::{AuthResult, Metrics, RequestOutcome, ToolOutcome, UpstreamOutcome};
 
-/// A mark that the answer is an error of the upstream's own, set by whoever reads the answer.
+/// What whoever reads the answer finds out about it after its head was sent.
 #[derive(Clone, Debug, Default)]
-pub struct Failed(Arc<AtomicBool>);
+pub struct Failed(Arc<Findings>);
+
+#[derive(Debug, Default)]
+struct Findings {
+    is_error: AtomicBool,
+    broken: OnceLock<&'static str>,
+}
 
 impl Failed {
-    /// The answer is an error.
+    /// The answer is an error of the upstream's own.
     pub fn mark(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_error.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is.
     pub fn is_marked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_error.load(Ordering::Relaxed)
+    }
+
+    /// The answer broke off for this reason, although the caller was told so in a body that ends well.
+    pub fn broke(&self, reason: &'static str) {
+        let _ = self.0.broken.set(reason);
+    }
+
+    /// Why the answer broke off, if it did.
+    pub fn broken(&self) -> Option<&'static str> {
+        self.0.broken.get().copied()
     }
 }
 

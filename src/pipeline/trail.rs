@@ -208,6 +208,10 @@ impl Trail {
         let Some((slot, mut record)) = self.line.take() else {
             return;
         };
+        let end = match (end, self.tally.failed().broken()) {
+            (End::Complete, Some(reason)) => End::Broken(reason),
+            (end, _) => end,
+        };
         match end {
             End::Complete => {}
             End::CallerLeft => {
