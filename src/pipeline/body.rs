@@ -48,15 +48,18 @@ impl ReplyBody {
         }
     }
 
-    /// Ties the request's trail, and what is left of its body, to this body's end. Of a body that is known in full
-    /// nothing more can be learnt, and its line is written at once: whoever takes its time to read an answer, or never
-    /// does, holds no place in the trail.
-    pub fn carry(&mut self, trail: Trail, unread: Incoming) {
-        self.unread = Some(unread);
+    /// Ties the request's trail to this body's end. Of a body that is known in full nothing more can be learnt, and its line
+    /// is written at once: whoever takes its time to read an answer, or never does, holds no place in the trail.
+    pub fn carry(&mut self, trail: Trail) {
         match self.content {
             Content::Full(_) => trail.finish(End::Complete),
             Content::Pieces(_) => self.trail = Some(trail),
         }
+    }
+
+    /// Keeps what is left of the request's body until this body's end.
+    pub fn hold(&mut self, unread: Incoming) {
+        self.unread = Some(unread);
     }
 
     fn close(&mut self, end: End) {
