@@ -1,5 +1,5 @@
-//! `sallygate init`: a commented configuration, keys that only their owner can read, and a `.gitignore` that keeps both
-//! keys and their backups out of version control. What is there already is never overwritten.
+//! `sallygate init`: a commented configuration, keys that only their owner can read, a development certificate, and a
+//! `.gitignore` that keeps keys and their backups out of version control. What is there already is never overwritten.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -11,12 +11,15 @@ use clap::Args;
 use super::keys::write_private;
 use super::{Exit, Output};
 use crate::config::DEFAULT_FILE;
+use crate::devcert::{self, CA_FILE, DevCertError};
 use crate::random;
 
 /// Writes a configuration and keys to start from
 ///
-/// Writes sallygate.yaml, keys in .sallygate/keys (mode 600 in a folder with mode 700), and adds to .gitignore what must
-/// not be committed. Nothing that is there already is overwritten: if any of these files exists, nothing is written.
+/// Writes sallygate.yaml, keys in .sallygate/keys (mode 600 in a folder with mode 700), a development certificate for this
+/// machine alone in .sallygate, and adds to .gitignore what must not be committed. Nothing that is there already is
+/// overwritten: if the configuration or a key exists, nothing is written; a development certificate that is still good
+/// is kept.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -52,6 +55,8 @@ enum InitError {
     Unwritable(PathBuf, #[source] io::Error),
     #[error(transparent)]
     NoRandomness(#[from] random::NoRandomness),
+    #[error(transparent)]
+    DevCert(#[from] DevCertError),
 }
 
 impl Init {
@@ -62,7 +67,11 @@ impl Init {
                     out.line(format_args!("wrote {}", file.display()));
                 }
                 out.line(format_args!(
-                    "\nname your MCP server in {DEFAULT_FILE}, then: sallygate check"
+                    "\nclients on this machine must trust {}",
+                    self.state().join(CA_FILE).display()
+                ));
+                out.line(format_args!(
+                    "name your MCP server in {DEFAULT_FILE}, then: sallygate check"
                 ));
                 Exit::Done
             }
@@ -73,8 +82,13 @@ impl Init {
         }
     }
 
+    /// The `state_dir` of the configuration that is written.
+    fn state(&self) -> PathBuf {
+        self.dir.join(".sallygate")
+    }
+
     fn write(&self) -> Result<Vec<PathBuf>, InitError> {
-        let keys = self.dir.join(".sallygate").join("keys");
+        let keys = self.state().join("keys");
         let config = self.dir.join(DEFAULT_FILE);
         let mut files = vec![config.clone()];
         files.extend(KEYS.map(|name| keys.join(name)));
@@ -82,6 +96,8 @@ impl Init {
             return Err(InitError::Exists(there.clone()));
         }
         private_folder(&keys).map_err(|error| InitError::Unwritable(keys.clone(), error))?;
+        let made = devcert::ensure(&self.state(), &[])?;
+        files.extend([made.ca_file, made.cert_file, made.key_file]);
         for name in KEYS {
             let key = format!("{}\n", random::hex::<32>()?);
             let file = keys.join(name);
@@ -143,7 +159,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::{Environment, load};
+    use crate::config::{Certificate, Environment, Transport, load};
 
     fn init(dir: &Path) -> (Exit, String) {
         let (mut result, mut trouble) = (Vec::new(), Vec::new());
@@ -181,6 +197,45 @@ mod tests {
         assert_eq!(warnings, []);
         assert_eq!(config.secret_files.len(), KEYS.len());
         assert_eq!(init(folder.path()).0, Exit::Failed);
+    }
+
+    #[test]
+    fn the_development_certificate_is_the_one_that_the_first_configuration_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, said) = init(folder.path());
+        let (config, _) = load(&folder.path().join(DEFAULT_FILE), &Environment::default()).unwrap();
+        let Transport::Tls(tls) = &config.listen.transport else {
+            panic!("{:?}", config.listen.transport);
+        };
+        let Certificate::Development { dir } = &tls.certificate else {
+            panic!("{:?}", tls.certificate);
+        };
+        let read = |name: &str| fs::read(folder.path().join(".sallygate").join(name)).unwrap();
+        let before = read(CA_FILE);
+        let served = devcert::ensure(dir, &[]).unwrap();
+        assert_eq!(fs::read(&served.ca_file).unwrap(), before);
+        for file in [&served.ca_file, &served.cert_file, &served.key_file] {
+            let mode = fs::metadata(file).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600);
+            assert!(
+                said.contains(&format!("wrote {}\n", file.display())),
+                "{said}"
+            );
+        }
+        assert!(said.contains("must trust"), "{said}");
+    }
+
+    #[test]
+    fn a_state_folder_that_others_can_enter_gets_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join(".sallygate");
+        fs::create_dir(&state).unwrap();
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o755)).unwrap();
+        let (exit, said) = init(folder.path());
+        assert_eq!(exit, Exit::Failed);
+        assert!(said.contains("has mode 0755"), "{said}");
+        assert!(!folder.path().join(DEFAULT_FILE).exists());
+        assert!(!state.join("keys").join(KEYS[0]).exists());
     }
 
     #[test]

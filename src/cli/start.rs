@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Output;
-use crate::config::{self, Config, Environment, Key};
+use crate::config::{self, Config, Environment, Key, Warning};
 use crate::keyfile;
 use crate::secret::Secret;
 
@@ -39,7 +39,11 @@ pub(super) struct Source {
 
 impl Source {
     /// Reads the configuration, prints its warnings, and makes sure that there is a key. Mistakes are printed, all of them.
-    pub(super) fn config(&self, env: &Environment, out: &mut Output<'_>) -> Option<Config> {
+    pub(super) fn config(
+        &self,
+        env: &Environment,
+        out: &mut Output<'_>,
+    ) -> Option<(Config, Vec<Warning>)> {
         let env = match &self.listen {
             Some(address) => env.with("SALLYGATE_LISTEN__ADDRESS", address),
             None => env.clone(),
@@ -65,32 +69,36 @@ impl Source {
         out: &mut Output<'_>,
     ) -> Option<Config> {
         if self.upstream.is_some() || self.file().is_some() {
-            return self.config(env, out);
+            return self.config(env, out).map(|(config, _)| config);
         }
-        complete(config::from_upstream(NO_UPSTREAM, env), out)
+        complete(config::from_upstream(NO_UPSTREAM, env), out).map(|(config, _)| config)
     }
 
-    fn file(&self) -> Option<PathBuf> {
+    /// The file that is read, where there is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        if self.upstream.is_some() {
+            return None;
+        }
         let standard = || Some(PathBuf::from(config::DEFAULT_FILE)).filter(|file| file.exists());
         self.file.clone().or_else(standard)
     }
 }
 
 fn complete(
-    read: Result<(Config, Vec<config::Warning>), config::Mistakes>,
+    read: Result<(Config, Vec<Warning>), config::Mistakes>,
     out: &mut Output<'_>,
-) -> Option<Config> {
+) -> Option<(Config, Vec<Warning>)> {
     match read {
         Err(mistakes) => {
             out.trouble(mistakes);
             None
         }
         Ok((mut config, warnings)) => {
-            for warning in warnings {
+            for warning in &warnings {
                 out.trouble(format_args!("warning: {warning}"));
             }
             match with_key(&mut config) {
-                Ok(()) => Some(config),
+                Ok(()) => Some((config, warnings)),
                 Err(error) => {
                     out.trouble(error);
                     None

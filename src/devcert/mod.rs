@@ -29,6 +29,8 @@ use self::files::{private_dir, refuse_loose_file, take_turn, write_private};
 use crate::clock::{Clock, Timestamp};
 use crate::random;
 
+/// The file of the authority's certificate, for the trust stores of clients.
+pub const CA_FILE: &str = "ca.pem";
 /// The names that are always in the server certificate.
 pub const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -99,7 +101,7 @@ pub fn ensure(dir: &Path, names: &[String]) -> Result<DevCert, DevCertError> {
 fn ensure_at(dir: &Path, names: &[String], now: Timestamp) -> Result<DevCert, DevCertError> {
     let names = all_names(names);
     let files = DevCert {
-        ca_file: dir.join("ca.pem"),
+        ca_file: dir.join(CA_FILE),
         cert_file: dir.join("server.pem"),
         key_file: dir.join("server-key.pem"),
     };

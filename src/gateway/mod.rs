@@ -49,8 +49,9 @@ const OBSERVE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum StartError {
-    #[error("cannot listen on {address}; is another process using it?")]
+    #[error("cannot listen on {address} ({setting})")]
     Bind {
+        setting: &'static str,
         address: SocketAddr,
         #[source]
         source: std::io::Error,
@@ -121,8 +122,8 @@ impl Gateway {
         let (audit, summary) = trail(config, clock.clone())?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
             .map_err(StartError::Sessions)?;
-        let socket = bind(config.listen.address).await?;
-        let ops_socket = bind(config.metrics.address).await?;
+        let socket = bind("listen.address", config.listen.address).await?;
+        let ops_socket = bind("metrics.address", config.metrics.address).await?;
         let (address, ops_address) = (
             local(&socket, config.listen.address),
             local(&ops_socket, config.metrics.address),
@@ -236,10 +237,14 @@ fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
     })
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address)
         .await
-        .map_err(|source| StartError::Bind { address, source })
+        .map_err(|source| StartError::Bind {
+            setting,
+            address,
+            source,
+        })
 }
 
 fn local(socket: &TcpListener, asked: SocketAddr) -> SocketAddr {
@@ -317,3 +322,7 @@ fn background(
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
+/// What the parts are set up with, for the verb that tries them without serving.
+pub(crate) use translate::{
+    auth as auth_settings, policies as route_policies, upstream as route_upstream,
+};

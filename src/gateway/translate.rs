@@ -23,7 +23,7 @@ use crate::units::ByteSize;
 use crate::upstream::{self, Target, Upstream};
 use crate::{limits, listener, mcp};
 
-pub(super) fn auth(config: &Config) -> AuthSettings {
+pub(crate) fn auth(config: &Config) -> AuthSettings {
     AuthSettings {
         own: own(config),
         issuers: config
@@ -240,7 +240,7 @@ fn one_route(
     }))
 }
 
-fn upstream(config: &Config, given: &config::Upstream) -> upstream::Settings {
+pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::Settings {
     let target = match &given.endpoint {
         Endpoint::Http(url) => Target::Web(url.as_str().parse::<Uri>().unwrap_or_default()),
         Endpoint::Unix { socket, path } => Target::Unix {

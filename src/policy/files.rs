@@ -23,13 +23,21 @@ pub struct PolicyMistake {
     pub message: String,
 }
 
+/// Stands in for the name of a file where lists and switches became rules.
+const CONFIGURATION: &str = "configuration";
+
 impl PolicyMistake {
     pub(super) fn of_configuration(message: String) -> Self {
         Self {
-            file: "configuration".to_owned(),
+            file: CONFIGURATION.to_owned(),
             line: 1,
             message,
         }
+    }
+
+    /// Is it about rules made of lists and switches, rather than about a line of a file?
+    pub fn is_of_configuration(&self) -> bool {
+        self.file == CONFIGURATION
     }
 }
 

@@ -11,8 +11,10 @@ use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Findings;
+use crate::cli::run::explained;
 use crate::clock::Timestamp;
-use crate::config::{Certificate, Config, Mistake, Transport};
+use crate::config::{Certificate, Config, Mistake, Origin, Transport};
+use crate::trust;
 
 /// A certificate that ends sooner is warned about.
 const SOON_SECONDS: i64 = 30 * 86_400;
@@ -29,7 +31,7 @@ pub(super) fn look(config: &Config, now: Timestamp, findings: &mut Findings) {
     }
     for (index, route) in config.routes.iter().enumerate() {
         let at = match config.origin("upstream") {
-            crate::config::Origin::Default => format!("routes[{index}].upstream"),
+            Origin::Default => format!("routes[{index}].upstream"),
             _ => "upstream".to_owned(),
         };
         if let Some(identity) = &route.upstream.client_identity {
@@ -45,6 +47,9 @@ pub(super) fn look(config: &Config, now: Timestamp, findings: &mut Findings) {
         if let Some(file) = &route.upstream.ca_file {
             authorities(config, &format!("{at}.ca_file"), file, findings);
         }
+    }
+    if let Some(file) = &config.extra_ca_file {
+        authorities(config, "extra_ca_file", file, findings);
     }
     for (index, issuer) in config.auth.issuers.iter().enumerate() {
         if let Some(file) = &issuer.ca_file {
@@ -188,8 +193,8 @@ fn covers(config: &Config, path: &str, leaf: &CertificateDer<'_>, findings: &mut
 }
 
 fn authorities(config: &Config, path: &str, file: &Path, findings: &mut Findings) {
-    if let Err(error) = certificates(file) {
-        let mistake = Mistake::new(path, error.to_string()).at(config.origin(path));
-        findings.error(mistake.help("name a PEM file with certificates"));
+    if let Err(error) = trust::look_at(file) {
+        let mistake = Mistake::new(path, explained(&error)).at(config.origin(path));
+        findings.error(mistake.help("name a PEM file with certificates of authorities"));
     }
 }

@@ -1,22 +1,28 @@
 //! `sallygate check`: everything that can be found wrong before a restart finds it. The configuration itself, then what it
-//! names: certificates, policies, key files and who may read them.
+//! names: certificates, policies, key files and who may read them, and small trials of the parts. It needs no free port and
+//! starts nothing, so it can be run beside the gateway that it is about.
 
 mod certificates;
 mod policies;
 mod surroundings;
+mod trial;
 
 use clap::Args;
 use serde::Serialize;
+use tokio::runtime::Builder;
+
+use std::path::Path;
 
 use super::{ConfigFile, Exit, Output};
 use crate::clock::Clock;
-use crate::config::{Environment, Mistake, Warning, load};
+use crate::config::{Config, Environment, Mistake, Warning, load};
 
 /// Finds every mistake before a restart does
 ///
 /// Reads the configuration as `run` would and reports all mistakes at once, each with its line. Then looks at what the
-/// configuration names: certificates (readable, matching their key, not expired, made for the public URL), policies, key
-/// files and their modes, the .env file and .gitignore beside the configuration.
+/// configuration names: certificates (readable, matching their key, not expired, made for the public URL), policies
+/// (compiled for every route), keys of issuers, key files and their modes, the .env file and .gitignore beside the
+/// configuration. Writes a line into an audit trail of its own, reads it back and removes it. Needs no free port.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -35,9 +41,9 @@ pub struct Check {
 
 /// What was found, apart by weight.
 #[derive(Debug, Default)]
-struct Findings {
-    errors: Vec<Mistake>,
-    warnings: Vec<Warning>,
+pub(super) struct Findings {
+    pub(super) errors: Vec<Mistake>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Findings {
@@ -48,12 +54,58 @@ impl Findings {
     fn warning(&mut self, warning: Warning) {
         self.warnings.push(warning);
     }
+
+    fn error_once(&mut self, mistake: Mistake) {
+        if !self.errors.contains(&mistake) {
+            self.errors.push(mistake);
+        }
+    }
+
+    fn warning_once(&mut self, warning: Warning) {
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// Is nothing wrong, and with `strict` nothing warned about either?
+    pub(super) fn are_fine(&self, strict: bool) -> bool {
+        self.errors.is_empty() && (!strict || self.warnings.is_empty())
+    }
+}
+
+/// Looks at everything that a configuration without mistakes names, in the file that it was read from. `warnings` are
+/// those of reading it.
+pub(super) fn examine(
+    config: &Config,
+    warnings: Vec<Warning>,
+    file: Option<&Path>,
+    clock: &Clock,
+) -> Findings {
+    let mut findings = Findings {
+        warnings,
+        ..Findings::default()
+    };
+    certificates::look(config, clock.now(), &mut findings);
+    policies::look(config, &mut findings);
+    if let Some(file) = file {
+        surroundings::look_at_file(file, &mut findings);
+    }
+    surroundings::look_at_key_files(config, &mut findings);
+    surroundings::look_at_state(config, &mut findings);
+    match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(trial::everything(config, clock, &mut findings)),
+        Err(error) => findings.error(Mistake::new("", format!("no trial can be made: {error}"))),
+    }
+    if let Some(file) = file {
+        surroundings::look_beside(file, &mut findings);
+    }
+    findings
 }
 
 impl Check {
     pub(super) fn run(&self, env: &Environment, out: &mut Output<'_>) -> Exit {
-        let findings = self.look(env, &Clock::system());
-        let failed = !findings.errors.is_empty() || (self.strict && !findings.warnings.is_empty());
+        let (findings, strict) = self.look(env, &Clock::system());
+        let failed = !findings.are_fine(strict);
         if self.json {
             self.print_json(&findings, failed, out);
         } else {
@@ -62,21 +114,23 @@ impl Check {
         if failed { Exit::Failed } else { Exit::Done }
     }
 
-    fn look(&self, env: &Environment, clock: &Clock) -> Findings {
-        let mut findings = Findings::default();
-        match load(&self.config.file, env) {
-            Err(mistakes) => findings.errors = mistakes.list,
+    /// What is found, and whether warnings count as much as errors.
+    fn look(&self, env: &Environment, clock: &Clock) -> (Findings, bool) {
+        let file = &self.config.file;
+        match load(file, env) {
             Ok((config, warnings)) => {
-                findings.warnings = warnings;
-                certificates::look(&config, clock.now(), &mut findings);
-                policies::look(&config, &mut findings);
-                surroundings::look_at_file(&self.config.file, &mut findings);
-                surroundings::look_at_key_files(&config, &mut findings);
-                surroundings::look_at_state(&config, &mut findings);
+                let strict = self.strict || config.strict;
+                (examine(&config, warnings, Some(file), clock), strict)
+            }
+            Err(mistakes) => {
+                let mut findings = Findings {
+                    errors: mistakes.list,
+                    ..Findings::default()
+                };
+                surroundings::look_beside(file, &mut findings);
+                (findings, self.strict)
             }
         }
-        surroundings::look_beside(&self.config.file, &mut findings);
-        findings
     }
 
     fn print_text(&self, findings: &Findings, failed: bool, out: &mut Output<'_>) {

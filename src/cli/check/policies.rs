@@ -1,27 +1,46 @@
-//! Policy files: each must be Cedar that can be read.
-
-use std::str::FromStr;
-
-use cedar_policy::PolicySet;
+//! Policies: compiled for every route exactly as the gateway compiles them, so that whatever would keep it from starting,
+//! or is odd, is found with its file and line.
 
 use super::Findings;
-use crate::config::{Config, Mistake};
+use crate::cli::run::explained;
+use crate::config::{Config, Mistake, Route};
+use crate::gateway::route_policies;
+use crate::policy::{Policies, PolicyMistake};
 
-/// Reads every policy file.
+/// Compiles the policies of every route.
 pub(super) fn look(config: &Config, findings: &mut Findings) {
-    for file in &config.policy.files {
-        let shown = file.display();
-        let wrong = match std::fs::read_to_string(file) {
-            Err(error) => format!("{shown} cannot be read: {error}"),
-            Ok(text) => match PolicySet::from_str(&text) {
-                Ok(_) => continue,
-                Err(error) => format!("{shown} is not a Cedar policy: {error}"),
-            },
+    for route in &config.routes {
+        let settings = match route_policies(config, route) {
+            Ok(settings) => settings,
+            Err(error) => {
+                // The files are the same for all routes.
+                return findings.error(finding(config, "policy.files", explained(&error)));
+            }
         };
-        findings.error(
-            Mistake::new("policy.files", wrong)
-                .at(config.origin("policy.files"))
-                .help("put it right; without it the gateway does not start"),
-        );
+        match Policies::compile(&settings) {
+            Ok(policies) => {
+                for odd in policies.warnings() {
+                    findings.warning_once(placed(config, route, odd));
+                }
+            }
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    findings.error_once(placed(config, route, mistake));
+                }
+            }
+        }
     }
+}
+
+/// What a policy file says wrongly is wrong for all routes; what the lists and switches amount to is a route's own matter.
+fn placed(config: &Config, route: &Route, mistake: &PolicyMistake) -> Mistake {
+    if mistake.is_of_configuration() {
+        let message = format!("route {}: {}", route.name, mistake.message);
+        return finding(config, "policy", message);
+    }
+    finding(config, "policy.files", mistake.to_string())
+}
+
+fn finding(config: &Config, path: &str, message: String) -> Mistake {
+    Mistake::new(path, message).at(config.origin(path))
 }

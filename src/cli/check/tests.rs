@@ -18,9 +18,15 @@ struct Folder(tempfile::TempDir);
 impl Folder {
     /// A folder with a good configuration in it.
     fn new(rest: &str) -> Self {
+        Self::of(&format!(
+            "upstream: {{url: http://127.0.0.1:3000/mcp}}\n{rest}"
+        ))
+    }
+
+    /// A folder with this configuration in it.
+    fn of(text: &str) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        let text = format!("upstream: {{url: http://127.0.0.1:3000/mcp}}\n{rest}");
-        folder.write("sallygate.yaml", &text, 0o600);
+        folder.write("sallygate.yaml", text, 0o600);
         folder
     }
 
@@ -42,7 +48,7 @@ impl Folder {
             json: false,
         };
         let env = [("JWT_SECRET", KEY)].into_iter().collect();
-        let found = check.look(&env, &Clock::manual(TODAY));
+        let (found, _) = check.look(&env, &Clock::manual(TODAY));
         let root = self.0.path().display().to_string();
         let said = |list: Vec<Mistake>| {
             list.iter()
@@ -188,16 +194,196 @@ fn a_configuration_with_literal_secrets_is_for_its_owner_only() {
 }
 
 #[test]
-fn policies_that_cannot_be_read_are_errors() {
+fn policies_are_compiled_and_every_mistake_has_its_file_and_line() {
     let folder = Folder::new("policy: {files: [\"*.cedar\"]}\n");
     folder.write("a.cedar", "permit(principal, action, resource);", 0o644);
-    folder.write("b.cedar", "permit(principal action);", 0o644);
+    folder.write("b.cedar", "\npermit(principal action);", 0o644);
+    folder.write(
+        "c.cedar",
+        "permit(principal, action, resource)\nwhen { principal.teir == \"free\" };\n\n\
+         forbid(principal, action == Action::\"call_toll\", resource);",
+        0o644,
+    );
     let (errors, _) = folder.findings();
-    assert_eq!(errors.len(), 1);
+    for start in ["b.cedar:2: ", "c.cedar:2: ", "c.cedar:4: "] {
+        let start = format!("line 2: policy.files: DIR/{start}");
+        assert!(
+            errors.iter().any(|error| error.starts_with(&start)),
+            "{start} in {errors:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_odd_about_policies_is_warned_about_once() {
+    let text = "routes:\n\
+                - {name: a, path: /a, upstream: {url: \"http://127.0.0.1:3000/mcp\"}}\n\
+                - {name: b, path: /b, upstream: {url: \"http://127.0.0.1:3001/mcp\"}}\n\
+                policy: {files: [a.cedar]}\n";
+    let folder = Folder::of(text);
+    folder.write(
+        "a.cedar",
+        "permit(principal, action == Action::\"call_tool\", resource)\nwhen { resource.name == \"a\" && resource.name != resource.name };",
+        0o644,
+    );
+    let (errors, warnings) = folder.findings();
+    assert_eq!(errors, Vec::<String>::new());
+    assert_eq!(warnings, Vec::<String>::new());
+    folder.write(
+        "a.cedar",
+        "permit(principal, action == Action::\"call_tool\", resource) when { false };",
+        0o644,
+    );
+    let (_, warnings) = folder.findings();
+    assert_eq!(warnings.len(), 1, "{warnings:#?}");
     assert!(
-        errors[0].starts_with("line 2: policy.files: DIR/b.cedar is not a Cedar policy"),
+        warnings[0].starts_with("line 4: policy.files: DIR/a.cedar:1: "),
+        "{warnings:#?}"
+    );
+    let folder = Folder::of(&text.replace("{files: [a.cedar]}", "{default: deny}"));
+    let (_, warnings) = folder.findings();
+    let said = "no rule permits a tool, so every tool is hidden";
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    for (warning, route) in warnings.iter().zip(["a", "b"]) {
+        let start = format!("line 4: policy: route {route}: {said}");
+        assert!(warning.starts_with(&start), "{warnings:#?}");
+    }
+}
+
+#[test]
+fn keys_of_issuers_are_read() {
+    let issuer = "auth: {issuers: [{name: idp, issuer: \"https://idp.example.com\", jwks_file: jwks.json}]}\n";
+    let folder = Folder::new(issuer);
+    let help = "without its keys no token of the issuer is accepted";
+    for (text, said) in [
+        ("no json", "the document is no JSON Web Key Set"),
+        (
+            "{\"keys\": []}",
+            "none of the 0 keys of the set can be used",
+        ),
+        (
+            "{\"keys\": [{\"kty\": \"oct\", \"k\": \"canary-not-a-real-key\"}]}",
+            "none of the 1 keys of the set can be used",
+        ),
+    ] {
+        folder.write("jwks.json", text, 0o644);
+        let (errors, _) = folder.findings();
+        assert_eq!(
+            errors,
+            [format!("line 2: auth.issuers[0].jwks_file: {said}; {help}")]
+        );
+    }
+    let key = "{\"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"kid\": \"a\", \"alg\": \"EdDSA\", \"use\": \"sig\", \
+               \"x\": \"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\"}]}";
+    folder.write("jwks.json", key, 0o644);
+    assert_eq!(folder.findings().0, Vec::<String>::new());
+}
+
+#[test]
+fn certificates_towards_upstreams_and_issuers_are_read() {
+    let text = "routes:\n\
+                - name: a\n  upstream:\n    url: https://mcp.internal/mcp\n    ca_file: ca.pem\n    \
+                client_cert_file: cert.pem\n    client_key_file: key.pem\n\
+                auth:\n  issuers:\n  - {name: idp, issuer: \"https://idp.example.com\", ca_file: ca.pem}\n\
+                extra_ca_file: ca.pem\n";
+    let folder = Folder::of(text);
+    let (cert, key) = certificate("client", (2026, 1), (2028, 1));
+    let (_, other_key) = certificate("client", (2026, 1), (2028, 1));
+    folder.write("ca.pem", "no certificate", 0o644);
+    folder.write("cert.pem", &cert, 0o644);
+    folder.write("key.pem", &other_key, 0o600);
+    let (errors, _) = folder.findings();
+    let none = "DIR/ca.pem holds no certificate; name a PEM file with certificates of authorities";
+    assert_eq!(
+        errors,
+        [
+            "line 6: routes[0].upstream.client_cert_file: certificate and key do not belong together; \
+             name the certificate chain and the private key that belongs to it"
+                .to_owned(),
+            format!("line 5: routes[0].upstream.ca_file: {none}"),
+            format!("line 11: extra_ca_file: {none}"),
+            format!("line 10: auth.issuers[0].ca_file: {none}"),
+        ]
+    );
+    folder.write("ca.pem", &cert, 0o644);
+    folder.write("key.pem", &key, 0o600);
+    assert_eq!(folder.findings().0, Vec::<String>::new());
+}
+
+#[test]
+fn r321_an_audit_line_is_written_and_read_back_beside_a_trail_that_is_in_use() {
+    let folder = Folder::new("");
+    let trail = folder.0.path().join(".sallygate/audit-logs");
+    let settings = crate::audit::Settings {
+        directory: trail.clone(),
+        ..crate::audit::Settings::default()
+    };
+    let key = crate::audit::ChainKey::new(crate::secret::Secret::new(vec![7; 32])).unwrap();
+    let _in_use = crate::audit::Sink::open(&settings, key, Clock::manual(TODAY)).unwrap();
+    fs::set_permissions(
+        folder.0.path().join(".sallygate"),
+        Permissions::from_mode(0o700),
+    )
+    .unwrap();
+    let before = listed(&trail);
+    assert_eq!(folder.findings(), (vec![], vec![]));
+    assert_eq!(listed(&trail), before);
+}
+
+#[test]
+fn r321_a_trail_that_cannot_be_written_is_an_error() {
+    let folder = Folder::new("audit:\n  dir: no-folder/audit\n");
+    folder.write("no-folder", "a file", 0o644);
+    let (errors, _) = folder.findings();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(
+        errors[0].starts_with("line 3: audit.dir: a line cannot be written and read back: "),
         "{errors:?}"
     );
+}
+
+#[test]
+fn a_fresh_folder_is_left_as_it_was() {
+    let folder = Folder::new("");
+    assert_eq!(folder.findings(), (vec![], vec![]));
+    assert_eq!(listed(folder.0.path()), ["sallygate.yaml"]);
+}
+
+#[test]
+fn ports_in_use_do_not_matter() {
+    let (one, other) = (loopback(), loopback());
+    let folder = Folder::new(&format!(
+        "listen: {{address: \"{}\"}}\nmetrics: {{address: \"{}\"}}\n",
+        one.local_addr().unwrap(),
+        other.local_addr().unwrap()
+    ));
+    assert_eq!(folder.findings(), (vec![], vec![]));
+}
+
+#[test]
+fn r320_a_tier_without_requests_is_refused() {
+    for tier in ["free", "premium"] {
+        let folder = Folder::new(&format!(
+            "quotas: {{tiers: {{{tier}: {{per_minute: 0}}}}}}\n"
+        ));
+        let (errors, _) = folder.findings();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        let start = format!("line 2: quotas.tiers.{tier}.per_minute: ");
+        assert!(errors[0].starts_with(&start), "{errors:?}");
+    }
+}
+
+fn loopback() -> std::net::TcpListener {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+fn listed(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -246,6 +432,15 @@ fn r595_r277_warnings_fail_in_strict_mode() {
         run(&folder, true, false, &env[..1]),
         (Exit::Done, "ok: 0 errors, 0 warnings\n".into())
     );
+}
+
+#[test]
+fn strict_mode_can_be_written_down() {
+    let folder = Folder::new("strict: true\naudit: {enabled: false}\n");
+    let env = [("JWT_SECRET", KEY)];
+    assert_eq!(run(&folder, false, false, &env).0, Exit::Failed);
+    let folder = Folder::new("audit: {enabled: false}\n");
+    assert_eq!(run(&folder, false, false, &env).0, Exit::Done);
 }
 
 #[test]
