@@ -3,11 +3,19 @@
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The runtime of a serving process: one worker a core.
+use crate::listener::tls::provider;
+
+/// The runtime of a serving process: one worker a core. The random source of the TLS library gathers its first entropy when
+/// a thread first asks, which takes tens of milliseconds; asked here, that is done while the process starts instead of in
+/// the handshakes of the first callers.
 pub(super) fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread()
         .enable_all()
         .thread_name("sallygate")
+        .on_thread_start(|| {
+            // Where there is no randomness, the first handshake fails and says so.
+            let _ = provider().secure_random.fill(&mut [0; 32]);
+        })
         .build()
 }
 

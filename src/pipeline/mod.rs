@@ -1,4 +1,4 @@
-//! The order in which every request is checked. It is the product, so it stands in one place: [`Pipeline::pass`] has one
+//! The order in which every request is checked. It is the product, so it stands in one place: `Pipeline::pass` has one
 //! line a stage, and each line needs the value that the line before yielded.
 //!
 //! Two subtleties. The body is read only after token and quota were checked, or strangers could make us buffer; the limits

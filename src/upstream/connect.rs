@@ -213,3 +213,78 @@ impl Write for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, Method, StatusCode};
+    use rustls::ServerConfig;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use crate::devcert::{DevCert, ensure};
+    use crate::listener::tls::{ALPN_HTTP1, MinVersion, acceptor};
+    use crate::upstream::{Settings, Target, Upstream, UpstreamError};
+
+    /// A server with a certificate of a private authority that says yes to everybody; its address.
+    async fn server(files: &DevCert) -> http::Uri {
+        let tls = acceptor(&files.cert_file, &files.key_file, MinVersion::Tls13).unwrap();
+        let mut settings = ServerConfig::clone(tls.config());
+        settings.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
+        let tls = TlsAcceptor::from(Arc::new(settings));
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = socket.accept().await.unwrap();
+                // Whoever does not trust us hangs up in the middle of the handshake.
+                if let Ok(mut stream) = tls.accept(stream).await {
+                    let _ = stream.read(&mut [0; 1024]).await;
+                    let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+                    let _ = stream.write_all(answer).await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+        format!("https://localhost:{port}/mcp").parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn r583_r585_r586_an_upstream_of_a_private_authority_is_reached_only_if_that_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = ensure(&folder.path().join("dev"), &[]).unwrap();
+        let other = ensure(&folder.path().join("other"), &[]).unwrap();
+        let (right, wrong) = (Some(files.ca_file.clone()), Some(other.ca_file));
+        let target = server(&files).await;
+        for (only, extra, reached) in [
+            (None, None, false),
+            (wrong.clone(), None, false),
+            (None, wrong.clone(), false),
+            (wrong, right.clone(), false),
+            (right.clone(), None, true),
+            (None, right, true),
+        ] {
+            let upstream = Upstream::new(Settings {
+                ca_file: only.clone(),
+                extra_ca_file: extra.clone(),
+                ..Settings::new(Target::Web(target.clone()))
+            })
+            .unwrap();
+            let answer = upstream
+                .exchange(Method::POST, HeaderMap::new(), Bytes::new())
+                .await;
+            match answer {
+                Ok(answer) => assert_eq!(
+                    (answer.status(), reached),
+                    (StatusCode::NO_CONTENT, true),
+                    "{only:?} {extra:?}"
+                ),
+                Err(UpstreamError::Unreachable(_)) => assert!(!reached, "{only:?} {extra:?}"),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    }
+}
