@@ -104,8 +104,12 @@ impl Demo {
     fn config(&self, sample: SocketAddr) -> Result<Config, String> {
         let listen = free_or_any(self.listen)
             .map_err(|error| format!("cannot listen on {}: {error}", self.listen))?;
-        let metrics = free_or_any(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)))
-            .map_err(|error| error.to_string())?;
+        // Whoever leaves the port to the system may start many demos at once.
+        let metrics = match self.listen.port() {
+            0 => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            _ => free_or_any(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464))),
+        }
+        .map_err(|error| error.to_string())?;
         // The environment of whoever tries the demo is left out: it must show the same everywhere.
         let env: Environment = [
             ("SALLYGATE_LISTEN__ADDRESS", listen.to_string()),

@@ -48,9 +48,13 @@ impl ReplyBody {
         }
     }
 
-    /// Ties the request's trail, and what is left of its body, to this body's end.
-    pub fn carry(&mut self, trail: Trail, unread: Incoming) {
+    /// Ties the request's trail to this body's end.
+    pub fn carry(&mut self, trail: Trail) {
         self.trail = Some(trail);
+    }
+
+    /// Keeps what is left of the request's body until this body's end.
+    pub fn hold(&mut self, unread: Incoming) {
         self.unread = Some(unread);
     }
 

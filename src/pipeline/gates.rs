@@ -13,6 +13,7 @@ use super::read::{Errand, not_allowed};
 use super::respond::{plain, refuse, secure};
 use super::route::Route;
 use super::screen::Cleared;
+use super::trail;
 use crate::auth::{AuthError, Challenge, Principal, Verifier};
 use crate::limits::cors;
 use crate::mcp::Operation;
@@ -188,7 +189,13 @@ pub(super) fn unrecorded(encrypted: bool) -> Response<ReplyBody> {
     if let Answer::Http { headers, .. } = &mut denial.answer {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    let mut answer = refuse(denial.answer, "");
-    secure(answer.headers_mut(), "", encrypted);
+    // The caller's report and the log can still be brought together.
+    let request_id = trail::request_id().unwrap_or_default();
+    tracing::warn!(
+        request_id,
+        "refused, because the audit trail cannot be written"
+    );
+    let mut answer = refuse(denial.answer, &request_id);
+    secure(answer.headers_mut(), &request_id, encrypted);
     answer
 }

@@ -132,7 +132,9 @@ impl Pipeline {
         // No line, no service (fail closed): an act that cannot be recorded must not happen.
         let Some(mut trail) = begun else {
             self.metrics.denied(Stage::Limits, "audit_unavailable");
-            return gates::unrecorded(peer.encrypted);
+            let mut answer = gates::unrecorded(peer.encrypted);
+            answer.body_mut().hold(body);
+            return answer;
         };
         let mut envelope = Envelope::default();
         let mut answer = match self.pass(&head, &mut body, &mut envelope, &mut trail).await {
@@ -148,7 +150,8 @@ impl Pipeline {
         };
         envelope.seal(answer.headers_mut(), trail.request_id(), peer.encrypted);
         trail.answered(answer.status());
-        answer.body_mut().carry(trail, body);
+        answer.body_mut().carry(trail);
+        answer.body_mut().hold(body);
         answer
     }
 }

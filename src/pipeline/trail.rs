@@ -58,7 +58,7 @@ impl Trail {
         clock: &Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, NoRandomness> {
-        let request_id = format!("req_{}", random::hex::<8>()?);
+        let request_id = request_id()?;
         let started = clock.monotonic();
         let mut record = Record::new(Event::HttpRequest, clock.now(), &request_id);
         record
@@ -228,6 +228,14 @@ impl Trail {
         self.tally.finish(end, took);
         slot.write(record);
     }
+}
+
+/// A new id, which no caller can choose or guess (R173).
+///
+/// # Errors
+/// When there is no randomness.
+pub fn request_id() -> Result<String, NoRandomness> {
+    random::hex::<8>().map(|hex| format!("req_{hex}"))
 }
 
 impl Drop for Trail {

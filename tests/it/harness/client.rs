@@ -102,6 +102,8 @@ impl Client {
     fn with(tls: ClientConfig, http: Http, place: Place) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(place);
         tcp.enforce_http(false);
+        // Small frames, each waited for: Nagle would make every one of them late.
+        tcp.set_nodelay(true);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http();

@@ -175,12 +175,6 @@ fn a_token_is_printed_alone_and_its_key_comes_from_a_file_or_the_environment() {
     );
 }
 
-/// A free port. Another process could take it before it is used; nothing else here takes ports of its own choice.
-fn free_port() -> u16 {
-    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    probe.local_addr().unwrap().port()
-}
-
 /// A gateway in its own process, and a caller with a token that the binary made.
 async fn serving(folder: &Path, arguments: &[&str], port: u16) -> (Program, Mcp) {
     let env = [("SALLYGATE_METRICS__ADDRESS", "127.0.0.1:0")];
@@ -205,7 +199,8 @@ async fn one_command_protects_an_upstream_and_its_trail_can_be_proved_and_cannot
     let upstream = FakeUpstream::start().await;
     upstream.always(&json!({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}));
     let url = upstream.url();
-    let (mut program, caller) = serving(folder.path(), &["--upstream", &url], free_port()).await;
+    let (mut program, caller) =
+        serving(folder.path(), &["--upstream", &url], super::free_port()).await;
     for _ in 0..3 {
         assert_eq!(caller.call("echo", json!({})).await.status, 200);
     }
@@ -260,7 +255,7 @@ async fn run_with_a_file_serves_what_the_file_says() {
         upstream.url()
     ));
     let arguments = ["--config", "sallygate.yaml"];
-    let (mut program, caller) = serving(folder.path(), &arguments, free_port()).await;
+    let (mut program, caller) = serving(folder.path(), &arguments, super::free_port()).await;
     let refused = caller.call("danger", json!({})).await;
     assert_eq!(refused.error_code(), Some(-32602));
     upstream.saw_nothing();

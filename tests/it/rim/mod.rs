@@ -3,6 +3,7 @@
 
 mod bodies;
 mod bytes;
+mod canary;
 mod command_line;
 mod credentials;
 mod demo;
@@ -11,3 +12,10 @@ mod ops;
 mod origins;
 mod quotas;
 mod tls;
+mod trail;
+
+/// A free port. Another process could take it before it is used; nothing else here takes ports of its own choice.
+fn free_port() -> u16 {
+    let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    probe.local_addr().unwrap().port()
+}
