@@ -157,14 +157,14 @@ mod tests {
         let waits = (EXPECT, "100-Continue");
         let (whole, longer) = ((CONTENT_LENGTH, "8"), (CONTENT_LENGTH, "9"));
         for (lines, begun, unasked) in [
-            (&[whole.clone()][..], false, false),
-            (&[waits.clone()], false, true),
-            (&[waits.clone()], true, false),
-            (&[waits.clone(), whole], true, true),
-            (&[waits, longer], true, false),
+            (vec![whole.clone()], false, false),
+            (vec![waits.clone()], false, true),
+            (vec![waits.clone()], true, false),
+            (vec![waits.clone(), whole], true, true),
+            (vec![waits, longer], true, false),
         ] {
             assert_eq!(
-                is_unasked(&body, &headers(lines), begun),
+                is_unasked(&body, &headers(&lines), begun),
                 unasked,
                 "{lines:?}"
             );

@@ -163,6 +163,7 @@ impl Signer {
     }
 }
 
+#[allow(dead_code, reason = "shared by test suites that each use a part of it")]
 /// A visibly fake secret of 32 bytes, different for each seed.
 #[allow(dead_code, reason = "not everybody who signs needs the bytes")]
 pub(crate) fn secret(seed: u8) -> Vec<u8> {

@@ -8,11 +8,11 @@ use sallygate::devcert::{self, DevCert};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::audit;
 use crate::harness::client::{Client, Http, Reply};
 use crate::harness::gateway::{PUBLIC, Plan, Rig};
 use crate::harness::signer::Signer;
 use crate::harness::upstream::FakeUpstream;
+use crate::harness::{audit, wait};
 
 const NOW: i64 = 1_800_000_000;
 
@@ -81,6 +81,21 @@ async fn call(rig: &Rig, token: &str) -> Reply {
     caller.call("echo", json!({})).await
 }
 
+/// Waits until the token is accepted. A clock that is moved while the trail is being written makes the disk look dead for
+/// that moment, so the first answer may be that nothing can be recorded.
+async fn accepted(rig: &Rig, token: &str) {
+    wait::until("an accepted token", async || {
+        let reply = call(rig, token).await;
+        if reply.status == 503 {
+            assert_eq!(reply.json()["error"]["code"], "audit_unavailable");
+            return None;
+        }
+        assert_eq!(reply.status, 200, "{reply:?}");
+        Some(())
+    })
+    .await;
+}
+
 async fn ready(rig: &Rig) -> Reply {
     let url = format!("http://{}/readyz", rig.ops_address);
     Client::plain().get(&url).await
@@ -106,10 +121,7 @@ async fn an_issuer_that_is_down_is_a_503_and_never_a_500() {
 
     issuer.publishes(&[&signer]);
     clock.advance(Duration::from_secs(31));
-    assert_eq!(
-        call(&rig, &signer.token(&issuer.claims())).await.status,
-        200
-    );
+    accepted(&rig, &signer.token(&issuer.claims())).await;
     assert_eq!(ready(&rig).await.status, 200);
 }
 
@@ -178,7 +190,7 @@ async fn a_rotated_key_is_picked_up_and_a_withdrawn_one_no_longer_counts() {
     let refused = call(&rig, &after).await;
     assert_eq!(refused.json()["error"]["details"]["reason"], "unknown_key");
     clock.advance(Duration::from_secs(31));
-    assert_eq!(call(&rig, &after).await.status, 200);
+    accepted(&rig, &after).await;
     let withdrawn = call(&rig, &before).await;
     assert_eq!(
         withdrawn.json()["error"]["details"]["reason"],
