@@ -165,7 +165,6 @@ impl Signer {
 
 #[allow(dead_code, reason = "shared by test suites that each use a part of it")]
 /// A visibly fake secret of 32 bytes, different for each seed.
-#[allow(dead_code, reason = "not everybody who signs needs the bytes")]
 pub(crate) fn secret(seed: u8) -> Vec<u8> {
     (0..32_u8)
         .map(|n| n.wrapping_mul(37).wrapping_add(seed))
