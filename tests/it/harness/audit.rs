@@ -50,6 +50,16 @@ pub(crate) async fn line_of(dir: &Path, wanted: impl Fn(&Value) -> bool) -> Valu
     found.remove(0)
 }
 
+/// Waits until so many audit lines hold this text, and gives them. Checkpoints and lines of other requests do not count.
+pub(crate) async fn wait_for_those_with(dir: &Path, text: &str, count: usize) -> Vec<Value> {
+    wait::until("audit lines", async || {
+        let mut lines = lines(dir);
+        lines.retain(|line| line.to_string().contains(text));
+        (lines.len() >= count).then_some(lines)
+    })
+    .await
+}
+
 /// The files below a folder that hold this text, also inside compressed ones.
 pub(crate) fn files_with(dir: &Path, canary: &str) -> Vec<PathBuf> {
     let holds = |file: &PathBuf| {

@@ -271,11 +271,8 @@ async fn r434_an_upstream_that_does_not_answer_in_time_is_a_network_timeout() {
     }
     rig.upstream.hangs_no_more().await;
     assert_healthy(&rig, &caller).await;
-    let lines = audit::wait_for(rig.audit_dir(), count).await;
-    let timeouts = lines
-        .iter()
-        .filter(|line| line.to_string().contains("network_timeout"));
-    assert_eq!(timeouts.count(), count);
+    let timeouts = audit::wait_for_those_with(rig.audit_dir(), "network_timeout", count).await;
+    assert_eq!(timeouts.len(), count);
     let metrics = rig.metrics().await;
     let counted = format!(
         "sallygate_upstream_requests_total{{outcome=\"timeout\",route=\"default\"}} {count}"

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{result, ruled};
 use crate::harness::client::Http;
-use crate::harness::gateway::{Plan, Who};
+use crate::harness::gateway::{Plan, Rig, Who};
 use crate::harness::mcp::{Draft, Mcp, set};
 use crate::harness::upstream::{Answer, Seen};
 
@@ -31,7 +31,7 @@ fn header_names(seen: &Seen) -> BTreeSet<&str> {
 
 #[tokio::test]
 async fn mcp_authorization_the_callers_credentials_never_reach_the_upstream() {
-    let rig = Plan::new().start().await;
+    let rig = Rig::start().await;
     rig.upstream.always(&result(&json!({})));
     for http in [Http::One, Http::Two] {
         let who = Who::new("alice");
