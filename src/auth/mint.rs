@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn r108_r109_r110_r111_r112_r114_r115_r372_r374_a_token_says_all_of_it() {
+    fn r108_r109_r110_r111_r112_r113_r114_r115_r372_r373_r374_a_token_says_all_of_it() {
         let minted = mint().mint(&grant()).unwrap();
         let (header, claims, _) = parts(&minted.token);
         assert_eq!(

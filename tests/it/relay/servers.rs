@@ -256,7 +256,7 @@ async fn an_upstream_that_is_not_there_is_said_to_be_unreachable() {
 }
 
 #[tokio::test]
-async fn r434_an_upstream_that_does_not_answer_in_time_is_a_network_timeout() {
+async fn r434_r437_an_upstream_that_does_not_answer_in_time_is_a_network_timeout() {
     let rig = ruled().upstream("first_byte_timeout: 1s").start().await;
     let caller = rig.caller("alice");
     let drafts = kinds(&caller);

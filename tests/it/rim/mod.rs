@@ -13,6 +13,7 @@ mod origins;
 mod quotas;
 mod tls;
 mod trail;
+mod users;
 
 /// A free port. Another process could take it before it is used; nothing else here takes ports of its own choice.
 fn free_port() -> u16 {

@@ -91,7 +91,7 @@ async fn handshake(
 }
 
 #[tokio::test]
-async fn r043_r070_anything_older_than_tls_1_3_is_refused_by_default() {
+async fn r043_r070_r446_anything_older_than_tls_1_3_is_refused_by_default() {
     let rig = Rig::start().await;
     for version in [0x0300, 0x0301, 0x0302, 0x0303] {
         let answered = answer(&rig, &hello(version, &GOOD_SUITES)).await;
