@@ -11,7 +11,7 @@ use super::fold::imitated;
 use super::json::{JsonError, Rules, check};
 use super::view::Json;
 
-/// The four lists of MCP.
+/// The lists of MCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ListShape {
     /// `tools/list`
@@ -22,11 +22,19 @@ pub enum ListShape {
     Resources,
     /// `resources/templates/list`
     Templates,
+    /// `tasks/list` (2025-11-25)
+    Tasks,
 }
 
 impl ListShape {
-    /// All four.
-    pub const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Tools,
+        Self::Prompts,
+        Self::Resources,
+        Self::Templates,
+        Self::Tasks,
+    ];
 
     /// The member of the result that holds the list.
     pub const fn member(self) -> &'static str {
@@ -35,6 +43,7 @@ impl ListShape {
             Self::Prompts => "prompts",
             Self::Resources => "resources",
             Self::Templates => "resourceTemplates",
+            Self::Tasks => "tasks",
         }
     }
 
@@ -44,6 +53,7 @@ impl ListShape {
             Self::Tools | Self::Prompts => "name",
             Self::Resources => "uri",
             Self::Templates => "uriTemplate",
+            Self::Tasks => "taskId",
         }
     }
 }
@@ -151,11 +161,12 @@ impl<'a> Answer<'a> {
     }
 
     fn find_lists(&mut self) -> Result<(), ListError> {
-        const KNOWN: [&str; 6] = [
+        const KNOWN: [&str; 7] = [
             "tools",
             "prompts",
             "resources",
             "resourceTemplates",
+            "tasks",
             "cacheScope",
             "nextCursor",
         ];

@@ -20,6 +20,7 @@ pub mod message;
 mod names;
 mod params;
 pub mod sse;
+pub mod tasks;
 pub mod view;
 
 pub use agreement::{Agreed, Disagreement, agree};

@@ -129,6 +129,9 @@ impl Lens {
         if let View::Call(name) = &self.view
             && message.len() <= SMALL
         {
+            if let Some(task_id) = mcp::tasks::created(message) {
+                self.route.tasks().note(task_id, &self.principal);
+            }
             if errors::is_unknown_tool(message, name) {
                 self.failed.mark();
                 return Ok(Seen::UnknownTool(errors::unknown_tool(
@@ -186,6 +189,7 @@ impl Lens {
             },
             ListShape::Prompts => Ask::Prompt { name },
             ListShape::Resources | ListShape::Templates => Ask::Resource { uri: name },
+            ListShape::Tasks => return !self.route.tasks().is_foreign(name, &self.principal),
         };
         self.route.policies().lists(&self.principal, ask)
     }
@@ -194,11 +198,12 @@ impl Lens {
 /// Whether a message has any chance of holding a list: one of the member names, or an escape that could spell one. Streams
 /// carry lists for requests that we did not see, when they are resumed.
 fn may_hold_a_list(message: &[u8]) -> bool {
-    const MARKS: [&[u8]; 5] = [
+    const MARKS: [&[u8]; 6] = [
         b"\"tools\"",
         b"\"prompts\"",
         b"\"resources\"",
         b"\"resourceTemplates\"",
+        b"\"tasks\"",
         b"\\u",
     ];
     MARKS

@@ -19,6 +19,7 @@ pub mod route;
 pub mod screen;
 pub mod stream;
 pub mod tally;
+pub mod tasks;
 pub mod trail;
 
 use std::sync::Arc;

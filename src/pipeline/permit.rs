@@ -21,6 +21,8 @@ const END: &str = "http/delete";
 const ANSWER: &str = "response";
 /// Our own code for "a rule refuses these arguments": outside the ranges that JSON-RPC and MCP keep.
 const REFUSED_BY_POLICY: i64 = 403;
+/// What MCP servers answer for a task that is none (2025-11-25, Tasks, Error Handling).
+const TASK_NOT_FOUND: i64 = -32602;
 
 /// Asks policy about everything that the errand needs.
 ///
@@ -33,6 +35,15 @@ pub fn permit(route: &Route, principal: &Principal, errand: &Errand) -> Result<P
         Errand::End => decide(END).map_err(|error| door_refused(error, route)),
         Errand::Send { message, era } => {
             let method = message.method().unwrap_or(ANSWER);
+            if let Operation::Task {
+                task_id: Some(task_id),
+                ..
+            } = message.operation()
+                && route.tasks().is_foreign(task_id, principal)
+            {
+                let body = errors::plain(message.id().into(), TASK_NOT_FOUND, "Task not found");
+                return Err(answer(message, "foreign_task", body));
+            }
             let mut permit = None;
             for ask in asks(message.operation(), method) {
                 let given = route.policies().decide(principal, ask);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::tasks::TaskOwners;
 use crate::auth::{ResourceId, ResourceMetadata};
 use crate::mcp::ToolHeaders;
 use crate::policy::Policies;
@@ -46,6 +47,7 @@ pub struct Route {
     parts: RouteParts,
     metadata: Bytes,
     catalogue: ToolHeaders,
+    tasks: TaskOwners,
 }
 
 impl Route {
@@ -58,6 +60,7 @@ impl Route {
             parts,
             metadata,
             catalogue: ToolHeaders::default(),
+            tasks: TaskOwners::default(),
         })
     }
 
@@ -104,6 +107,11 @@ impl Route {
     /// The `x-mcp-header` declarations that its lists have shown.
     pub const fn catalogue(&self) -> &ToolHeaders {
         &self.catalogue
+    }
+
+    /// Whose task is whose.
+    pub const fn tasks(&self) -> &TaskOwners {
+        &self.tasks
     }
 
     /// Its counters.

@@ -138,7 +138,11 @@ fn outline(errand: Errand, head: &Parts, route: &Route) -> Cleared {
                 Operation::ListTools
                 | Operation::ListPrompts
                 | Operation::ListResources
-                | Operation::ListTemplates => View::List,
+                | Operation::ListTemplates
+                | Operation::Task {
+                    method: "tasks/list",
+                    ..
+                } => View::List,
                 Operation::CallTool { name, .. } if message.kind() == Kind::Request => {
                     View::Call(name.into())
                 }

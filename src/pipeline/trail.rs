@@ -254,6 +254,7 @@ fn event_of(denial: &Denial) -> Option<Event> {
         Stage::Tls | Stage::Limits | Stage::Read => Event::RequestRefused,
         Stage::Auth => Event::AuthFailure,
         Stage::Quota => Event::RateLimited,
+        Stage::Policy if denial.reason == "foreign_task" => Event::UnauthorizedAccess,
         Stage::Policy => Event::AccessDenied,
         Stage::Screen if denial.reason == "foreign_session" => Event::UnauthorizedAccess,
         Stage::Screen => Event::RequestRefused,

@@ -10,6 +10,7 @@ mod routes;
 mod servers;
 mod sessions;
 mod streams;
+mod tasks;
 mod transparent;
 
 use sallygate::demo;

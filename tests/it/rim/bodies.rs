@@ -9,6 +9,7 @@ use crate::harness::client::{Http, Reply};
 use crate::harness::gateway::{Plan, Rig, Who};
 use crate::harness::mcp::{Draft, Mcp, set};
 use crate::harness::piecemeal::Piecemeal;
+use crate::harness::raw;
 
 const MIB: usize = 1024 * 1024;
 
@@ -149,6 +150,25 @@ async fn r501_one_byte_more_than_1_mib_is_answered_413_declared_or_not_over_both
         }
     }
     goes_on(&rig).await;
+}
+
+/// A simple client sends everything before it reads. Were the connection closed on what it is still sending, the refusal
+/// would be lost with it.
+#[tokio::test]
+async fn r501_a_caller_that_reads_only_after_sending_gets_its_413() {
+    let rig = rig().await;
+    let token = rig.token(&Who::new("alice"));
+    let body = of_size(MIB * 19 / 10);
+    let head = format!(
+        "POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         MCP-Protocol-Version: 2025-11-25\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let request = [head.as_bytes(), &body].concat();
+    let said = raw::exchange_tls(rig.address, &rig.ca_file, request).await;
+    assert_eq!(raw::status(&said), 413);
+    assert!(String::from_utf8_lossy(&said).contains("payload_too_large"));
+    rig.upstream.saw_nothing();
 }
 
 #[tokio::test]
@@ -307,12 +327,12 @@ async fn rfc9110_s10_1_1_a_refused_caller_is_not_asked_for_its_body() {
              MCP-Protocol-Version: 2025-11-25\r\nContent-Length: 40\r\nExpect: 100-continue\r\n\r\n"
         )
     };
-    let mut refused = crate::harness::raw::Connection::open_tls(rig.address, &rig.ca_file).await;
+    let mut refused = raw::Connection::open_tls(rig.address, &rig.ca_file).await;
     refused.send(head("a.b.c")).await;
     let said = refused.read_to("\"request_id\"").await;
     assert!(said.starts_with("HTTP/1.1 401 "), "{said}");
 
-    let mut served = crate::harness::raw::Connection::open_tls(rig.address, &rig.ca_file).await;
+    let mut served = raw::Connection::open_tls(rig.address, &rig.ca_file).await;
     served.send(head(&good)).await;
     served.read_to("HTTP/1.1 100 Continue\r\n\r\n").await;
     let call: Value = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
