@@ -23,7 +23,7 @@ async fn r013_r167_r197_another_users_task_does_not_exist() {
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
         let refused = bob.legacy(method, json!({"taskId": "canary-task-1"})).await;
         assert_eq!(
-            (refused.status, refused.error_code()),
+            (refused.status.as_u16(), refused.error_code()),
             (200, Some(-32602)),
             "{method}"
         );
