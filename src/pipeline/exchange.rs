@@ -131,10 +131,17 @@ pub fn is_stream(headers: &HeaderMap) -> bool {
         .is_some_and(|media| media.trim().eq_ignore_ascii_case("text/event-stream"))
 }
 
-/// The upstream's failure as the caller sees it: whose fault, and nothing of its insides (R509).
+/// The upstream's failure as the caller sees it: whose fault, and nothing of its insides (R509). The word for it is among the
+/// error's data, since JSON-RPC keeps `code` for numbers (R434).
 fn failed(error: &UpstreamError, id: Option<&Id>) -> Denial {
     let status = error.status();
-    let body = errors::plain(id.into(), i64::from(status.as_u16()), error.public());
+    let data = serde_json::json!({ "code": error.reason() });
+    let body = errors::error(
+        id.into(),
+        i64::from(status.as_u16()),
+        error.public(),
+        Some(data),
+    );
     Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error))
 }
 

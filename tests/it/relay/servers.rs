@@ -267,7 +267,9 @@ async fn r434_r437_an_upstream_that_does_not_answer_in_time_is_a_network_timeout
         tokio::spawn(async move { caller.send(draft).await })
     });
     for reply in asked.collect::<Vec<_>>() {
-        assert_failed(&reply.await.unwrap(), 504, "a server that hangs");
+        let reply = reply.await.unwrap();
+        assert_failed(&reply, 504, "a server that hangs");
+        assert_eq!(reply.json()["error"]["data"]["code"], "network_timeout");
     }
     rig.upstream.hangs_no_more().await;
     assert_healthy(&rig, &caller).await;
