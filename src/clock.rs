@@ -72,7 +72,8 @@ pub struct Clock(Option<Arc<Hand>>);
 #[derive(Debug)]
 struct Hand {
     wall_millis: AtomicI64,
-    started: i64,
+    /// What the wall time at no passed time would be; it moves when the wall clock alone is set.
+    started: AtomicI64,
     zero: Instant,
 }
 
@@ -87,7 +88,7 @@ impl Clock {
         let millis = now.millis();
         Self(Some(Arc::new(Hand {
             wall_millis: AtomicI64::new(millis),
-            started: millis,
+            started: AtomicI64::new(millis),
             zero: Instant::now(),
         })))
     }
@@ -99,6 +100,15 @@ impl Clock {
                 i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
                 Ordering::SeqCst,
             );
+        }
+    }
+
+    /// Sets the wall time of a manual clock forward, as an operator or a bad time server would: no time passes.
+    pub fn set_forward(&self, by: Duration) {
+        if let Some(hand) = &self.0 {
+            let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+            hand.started.fetch_add(millis, Ordering::SeqCst);
+            hand.wall_millis.fetch_add(millis, Ordering::SeqCst);
         }
     }
 
@@ -123,7 +133,7 @@ impl Clock {
                 let passed = hand
                     .wall_millis
                     .load(Ordering::SeqCst)
-                    .saturating_sub(hand.started);
+                    .saturating_sub(hand.started.load(Ordering::SeqCst));
                 hand.zero + Duration::from_millis(u64::try_from(passed).unwrap_or(0))
             }
             None => Instant::now(),

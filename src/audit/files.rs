@@ -346,10 +346,15 @@ fn is_number(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Compresses every hour before `current` and removes every hour that ended longer than `retention` before it.
-pub(in crate::audit) fn tidy(root: &Path, current: Hour, retention: Duration) -> io::Result<()> {
+/// Compresses every hour before `current` and removes every hour that ended longer than `retention` before `now`.
+pub(in crate::audit) fn tidy(
+    root: &Path,
+    current: Hour,
+    now: Timestamp,
+    retention: Duration,
+) -> io::Result<()> {
     let kept = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-    let oldest = current.start().millis().saturating_sub(kept);
+    let oldest = Hour::of(now).start().millis().saturating_sub(kept);
     for hour in hours(root)? {
         if hour >= current {
             continue;

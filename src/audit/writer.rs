@@ -19,8 +19,11 @@ use super::files::{self, Appender, Hour};
 use super::record::Record;
 use super::resume::Resume;
 use super::sink::{AuditError, Settings, Shared};
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::redact::{self, Rules, Tally};
+
+/// How far the wall clock may run ahead of the time that passed before it is no longer believed.
+const MAX_JUMP: Duration = Duration::from_secs(2 * 3600);
 
 /// How often a quiet writer looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
@@ -43,7 +46,7 @@ pub(in crate::audit) enum Command {
 
 /// What the keeper of closed files is asked to do.
 pub(in crate::audit) enum Chore {
-    Tidy(Hour),
+    Tidy(Hour, Timestamp),
     Answer(oneshot::Sender<bool>),
     Close(oneshot::Sender<bool>, bool),
 }
@@ -71,6 +74,8 @@ pub(in crate::audit) struct Writer {
     sync_due: bool,
     since_checkpoint: u64,
     checkpoint_at: Instant,
+    /// Both clocks at the start.
+    began: (Timestamp, Instant),
     failures: u64,
 }
 
@@ -97,6 +102,7 @@ impl Writer {
             settings: settings.clone(),
             key,
             checkpoint_at: clock.monotonic(),
+            began: (clock.now(), clock.monotonic()),
             clock,
             shared,
             keeper,
@@ -112,7 +118,7 @@ impl Writer {
         };
         writer.encode_checkpoint("open", Some(&found));
         writer.write_out().map_err(failed)?;
-        let _ = writer.keeper.send(Chore::Tidy(writer.hour));
+        writer.tidy();
         Ok(writer)
     }
 
@@ -245,8 +251,21 @@ impl Writer {
             lane.file = None;
         }
         self.hour = hour;
-        let _ = self.keeper.send(Chore::Tidy(hour));
+        self.tidy();
         Ok(())
+    }
+
+    /// Has closed hours compressed and old ones removed.
+    fn tidy(&self) {
+        let _ = self.keeper.send(Chore::Tidy(self.hour, self.believable()));
+    }
+
+    /// The time by which retention counts. A wall clock that ran ahead of the time that has passed since the start is not
+    /// believed: one jump forward would remove the whole trail, and what is kept too long can still be removed later.
+    fn believable(&self) -> Timestamp {
+        let (wall, moment) = self.began;
+        let passed = self.clock.monotonic().saturating_duration_since(moment);
+        self.clock.now().min(wall.plus(passed + MAX_JUMP))
     }
 
     fn encode_request(&mut self, mut record: Record) {
@@ -342,8 +361,10 @@ pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
 pub(in crate::audit) fn keep(settings: &Settings, lock: Arc<File>, chores: &Receiver<Chore>) {
     while let Ok(chore) = chores.recv() {
         match chore {
-            Chore::Tidy(current) => {
-                if let Err(error) = files::tidy(&settings.directory, current, settings.retention) {
+            Chore::Tidy(current, now) => {
+                if let Err(error) =
+                    files::tidy(&settings.directory, current, now, settings.retention)
+                {
                     tracing::warn!(%error, "closed audit files could not be tidied; the next hour tries again");
                 }
             }

@@ -297,6 +297,29 @@ async fn r207_hours_older_than_the_retention_are_removed_and_younger_ones_are_ke
 }
 
 #[tokio::test]
+async fn r207_a_clock_that_jumps_ahead_removes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let clock = morning();
+    let week = Settings {
+        retention: Duration::from_secs(7 * 86_400),
+        ..settings(home.path())
+    };
+    let sink = Sink::open(&week, key(), clock.clone()).unwrap();
+    put(&sink, &clock, Event::ToolInvocation, "1");
+    assert!(sink.flush().await);
+    clock.set_forward(HOUR * 24 * 200);
+    put(&sink, &clock, Event::ToolInvocation, "1");
+    assert!(sink.flush().await);
+    assert!(exists(
+        home.path(),
+        "2025/01/28/10-tool-invocations.jsonl.gz"
+    ));
+    assert!(sink.close().await);
+    let report = verify(home.path(), &KeyRing::new(vec![key()]), &[]).unwrap();
+    assert_eq!((report.findings, report.first_seq), (vec![], Some(1)));
+}
+
+#[tokio::test]
 async fn r208_r283_r302_r303_r304_queries_find_exactly_the_planted_rows() {
     let home = tempfile::tempdir().unwrap();
     let clock = morning();
