@@ -27,6 +27,9 @@ pub enum ArgumentsError {
         /// How deep they may be.
         limit: usize,
     },
+    /// A name that only looks like one that a rule reads.
+    #[error("the argument `{0}` imitates one that a rule reads")]
+    Imitation(String),
     /// The arguments are no object.
     #[error("the arguments are not an object")]
     NotAnObject,

@@ -14,9 +14,11 @@ use cedar_policy::{
 
 use super::files::{self, PolicyMistake};
 use super::house;
+use super::names::Names;
 use super::pattern::NamePattern;
 use super::reads;
 use super::settings::{PolicyFile, Settings};
+use super::shape;
 use super::{Ask, Kind};
 use crate::auth::Principal;
 
@@ -89,6 +91,8 @@ pub(super) struct Engine {
     route: String,
     read_only: Vec<NamePattern>,
     pub(super) reads_identity: bool,
+    /// The arguments that rules read.
+    pub(super) names: Names,
     permits_tools: bool,
     pub(super) warnings: Vec<PolicyMistake>,
 }
@@ -132,6 +136,7 @@ impl Engine {
             route: settings.route.clone(),
             read_only: house::read_only_tools(settings),
             reads_identity: false,
+            names: Names::default(),
             permits_tools: false,
             warnings: Vec::new(),
         };
@@ -202,6 +207,9 @@ impl Engine {
         self.rules.insert(id.clone(), rule);
         if !reads::reads_arguments(&tree) {
             return self.plain.add(policy).map_err(|error| error.to_string());
+        }
+        if let Ok(arguments) = shape::of_arguments(&tree) {
+            self.names.add(&arguments);
         }
         let skeleton = Policy::from_json(Some(id), reads::without_arguments(&tree))
             .map_err(|error| error.to_string())?;

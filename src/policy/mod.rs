@@ -14,6 +14,7 @@ mod engine;
 mod files;
 mod house;
 mod memory;
+mod names;
 mod pattern;
 mod reads;
 mod settings;
@@ -286,6 +287,7 @@ impl Policies {
         };
         if verdict.pending.any {
             let arguments = arguments::record(ask.arguments(), &self.bounds)?;
+            self.engine.names.refuse_imitations(ask.arguments())?;
             let scopes = match &verdict.lacking {
                 Some(needed) => Cow::Owned(granted(principal, needed)),
                 None => Cow::Borrowed(principal.scopes()),

@@ -69,6 +69,11 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "auth/principal",
         "a policy decides about a principal",
     ),
+    (
+        "policy/names",
+        "mcp/fold",
+        "names are folded in one way everywhere",
+    ),
     ("quota", "auth/principal", "a quota counts for a principal"),
     (
         "redact",

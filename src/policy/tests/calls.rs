@@ -162,3 +162,53 @@ fn remembered_decisions_are_not_shared_between_classes_kinds_or_names() {
         );
     }
 }
+
+#[test]
+fn an_argument_that_imitates_one_that_a_rule_reads_is_refused() {
+    let file = PolicyFile {
+        name: "paths.cedar".into(),
+        text: r#"
+            @id("all") permit (principal, action, resource);
+            @id("no-etc") forbid (principal, action == Action::"call_tool", resource)
+            when { context.arguments has path && context.arguments.path like "/etc*" };
+            @id("no-root") forbid (principal, action == Action::"call_tool", resource)
+            when { context.arguments has options && context.arguments.options has owner &&
+                   context.arguments.options.owner == "root" };
+        "#
+        .into(),
+    };
+    let policies = Policies::compile(&Settings {
+        files: vec![file],
+        ..Settings::default()
+    })
+    .unwrap();
+    let free = Principal::for_tests("f", "free", &[]);
+    let decide = |arguments| policies.decide(&free, call("read", arguments));
+    assert!(matches!(
+        decide(r#"{"path":"/etc/passwd"}"#),
+        Err(PolicyError::ArgumentsRefused { .. })
+    ));
+    for imitation in [
+        r#"{"Path":"/etc/passwd"}"#,
+        r#"{"PATH":"/etc/passwd"}"#,
+        r#"{"path":"/tmp","other":[{"Owner":"root"}]}"#,
+        r#"{"options":{"oWner":"root"}}"#,
+        r#"{"option\u017f":{"owner":"root"}}"#,
+    ] {
+        let refused = decide(imitation);
+        assert!(
+            matches!(
+                refused,
+                Err(PolicyError::Unreadable(ArgumentsError::Imitation(_)))
+            ),
+            "{imitation}"
+        );
+    }
+    for fine in [
+        r#"{"path":"/tmp","paths":1,"Other":2}"#,
+        "{}",
+        r#"{"options":{"owner":"alice"}}"#,
+    ] {
+        assert!(decide(fine).is_ok(), "{fine}");
+    }
+}
