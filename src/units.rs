@@ -53,6 +53,13 @@ impl ByteSize {
 
     /// Reads `1MiB`, `512 KB` or `1024`.
     ///
+    /// ```
+    /// use sallygate::units::ByteSize;
+    ///
+    /// assert_eq!(ByteSize::parse("1MiB"), Ok(ByteSize::mib(1)));
+    /// assert!(ByteSize::parse("1 parsec").is_err());
+    /// ```
+    ///
     /// # Errors
     /// [`UnitError`] when the text is not a size.
     pub fn parse(text: &str) -> Result<Self, UnitError> {
@@ -85,6 +92,12 @@ impl fmt::Display for ByteSize {
 }
 
 /// Reads `250ms`, `30s`, `5m`, `24h`, `90d` or a bare number of seconds.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// assert_eq!(sallygate::units::parse_duration("5m"), Ok(Duration::from_secs(300)));
+/// ```
 ///
 /// # Errors
 /// [`UnitError`] when the text is not a duration.
