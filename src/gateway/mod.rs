@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
-use crate::listener::tls::{MinVersion, TlsError, acceptor};
+use crate::listener::tls::{MinVersion, TlsError, acceptor, expiry};
 use crate::listener::{Gate, Listener};
 use crate::pipeline::{Gatehouse, Pace, Pipeline};
 use crate::policy::PolicyMistake;
@@ -143,7 +143,7 @@ impl Gateway {
         waits: Waits,
     ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
-        let (tls, ca_file) = transport(config)?;
+        let (tls, ca_file) = transport(config, &metrics)?;
         let verifier =
             Verifier::new(&translate::auth(config), clock.clone()).map_err(StartError::Auth)?;
         let routes = translate::routes(config, &verifier, &metrics)?;
@@ -225,7 +225,10 @@ impl Gateway {
     }
 }
 
-fn transport(config: &Config) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), StartError> {
+fn transport(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), StartError> {
     let Transport::Tls(tls) = &config.listen.transport else {
         return Ok((None, None));
     };
@@ -233,16 +236,15 @@ fn transport(config: &Config) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), 
         TlsVersion::V12 => MinVersion::Tls12,
         TlsVersion::V13 => MinVersion::Tls13,
     };
-    match &tls.certificate {
-        Certificate::Files { cert, key } => Ok((Some(acceptor(cert, key, min)?), None)),
+    let (cert, key, ca_file) = match &tls.certificate {
+        Certificate::Files { cert, key } => (cert.clone(), key.clone(), None),
         Certificate::Development { dir } => {
             let made = devcert::ensure(dir, &[])?;
-            Ok((
-                Some(acceptor(&made.cert_file, &made.key_file, min)?),
-                Some(made.ca_file),
-            ))
+            (made.cert_file, made.key_file, Some(made.ca_file))
         }
-    }
+    };
+    metrics.certificate_expires(expiry(&cert)?);
+    Ok((Some(acceptor(&cert, &key, min)?), ca_file))
 }
 
 fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {

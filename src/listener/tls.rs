@@ -111,6 +111,23 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
     }
 }
 
+/// The moment at which the first certificate of a PEM file ends, in seconds since the Unix epoch (R075).
+///
+/// # Errors
+/// [`TlsError`] when the file cannot be read or holds no certificate.
+pub fn expiry(path: &Path) -> Result<i64, TlsError> {
+    let chain = certificates(path)?;
+    let first = chain
+        .first()
+        .and_then(|der| x509_parser::parse_x509_certificate(der).ok());
+    first
+        .map(|(_, certificate)| certificate.validity().not_after.timestamp())
+        .ok_or_else(|| TlsError::Empty {
+            path: path.into(),
+            wanted: "certificate",
+        })
+}
+
 /// The private key of a PEM file.
 ///
 /// # Errors

@@ -212,3 +212,15 @@ async fn r212_failed_credentials_are_counted_by_what_became_of_them() {
         assert!(text.contains(line), "{line} in {text}");
     }
 }
+
+#[tokio::test]
+async fn r075_the_end_of_the_certificate_in_use_is_on_the_metrics_page() {
+    let rig = Rig::start().await;
+    let page = rig.metrics().await;
+    let line = page
+        .lines()
+        .find(|line| line.starts_with("sallygate_certificate_expiry_timestamp_seconds "));
+    let ends: f64 = line.unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let left = ends - sallygate::clock::Clock::system().now().seconds() as f64;
+    assert!((0.0..90.0 * 86_400.0).contains(&left), "{left} s left");
+}
