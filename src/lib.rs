@@ -29,6 +29,7 @@ pub mod keyfile;
 pub mod limits;
 pub mod listener;
 pub mod session;
+pub mod store;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;

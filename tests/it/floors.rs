@@ -40,6 +40,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("devcert", 3),
     ("keyfile", 3),
     ("session", 3),
+    ("store", 3),
     ("auth/keys", 3),
     ("auth/jwks", 3),
     ("auth/discovery", 3),
