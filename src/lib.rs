@@ -25,6 +25,7 @@ pub mod config;
 
 // floor 3: IO
 pub mod devcert;
+pub mod fetch;
 pub mod keyfile;
 pub mod limits;
 pub mod listener;
@@ -33,6 +34,8 @@ pub mod store;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;
+pub mod users;
+pub mod web;
 
 // floor 4: servers that live in the binary
 pub mod demo;

@@ -50,6 +50,9 @@ pub(in crate::auth) struct Identity {
     pub(in crate::auth) roles: BTreeSet<String>,
     pub(in crate::auth) token_id: Option<Arc<str>>,
     pub(in crate::auth) client_id: Option<Arc<str>>,
+    pub(in crate::auth) session: Option<Arc<str>>,
+    pub(in crate::auth) generation: Option<u64>,
+    pub(in crate::auth) issued_at: Option<Timestamp>,
     pub(in crate::auth) expires_at: Timestamp,
     pub(in crate::auth) fingerprint: Arc<str>,
 }
@@ -112,6 +115,21 @@ impl Principal {
         self.identity.client_id.as_deref()
     }
 
+    /// The session that one of our own tokens belongs to.
+    pub fn session(&self) -> Option<&str> {
+        self.identity.session.as_deref()
+    }
+
+    /// The generation of the user's tokens that one of our own belongs to.
+    pub const fn generation(&self) -> Option<u64> {
+        self.identity.generation
+    }
+
+    /// When the token was issued, where it says so.
+    pub const fn issued_at(&self) -> Option<Timestamp> {
+        self.identity.issued_at
+    }
+
     /// The moment from which the token is no longer valid.
     pub const fn expires_at(&self) -> Timestamp {
         self.identity.expires_at
@@ -140,6 +158,9 @@ impl Principal {
             roles: BTreeSet::new(),
             token_id: Some("jti_0123456789abcdef".into()),
             client_id: None,
+            session: None,
+            generation: None,
+            issued_at: None,
             expires_at: Timestamp::from_seconds(4_102_444_800),
             fingerprint: "tok_00000000".into(),
         })
