@@ -9,6 +9,7 @@
 pub mod body;
 pub mod denial;
 pub mod exchange;
+pub mod front;
 pub mod gates;
 pub mod lens;
 pub mod permit;
@@ -93,6 +94,7 @@ impl Pipeline {
             Door::Mcp(route) => route,
             Door::Metadata(route) => return gates::metadata(head, route),
             Door::Health => return gates::health(head),
+            Door::Oauth | Door::Account => return Err(gates::no_such_path()),
         };
         trail.route(route);
         let principal = gates::authenticate(&self.verifier, head, route).await?;
