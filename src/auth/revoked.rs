@@ -202,3 +202,155 @@ fn millis(duration: Duration) -> u64 {
 
 /// No view has been current at this time.
 const NEVER: u64 = u64::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::principal::Held;
+
+    const NOW: i64 = 1_800_000_000;
+    const BOUND: Duration = Duration::from_secs(2);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(NOW + seconds)
+    }
+
+    fn view() -> (Revoked, Clock) {
+        let clock = Clock::manual(at(0));
+        let view = Revoked::new(BOUND, clock.clone());
+        view.was_current(clock.monotonic());
+        (view, clock)
+    }
+
+    fn principal() -> Principal {
+        Principal::for_tests("alice", "free", &[]).holding(Held {
+            token: Some("jti_a"),
+            session: Some("sid_a"),
+            client: Some("client_a"),
+            generation: Some(3),
+            issued_at: Some(at(0)),
+            ..Held::default()
+        })
+    }
+
+    #[test]
+    fn c39_a_view_that_is_not_current_answers_nothing() {
+        let clock = Clock::manual(at(0));
+        let view = Revoked::new(BOUND, clock.clone());
+        assert_eq!(
+            view.check(&principal()),
+            Err(AuthError::RevocationUnknown),
+            "it was never current"
+        );
+        view.was_current(clock.monotonic());
+        clock.advance(BOUND);
+        assert_eq!(view.check(&principal()), Ok(()));
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(view.check(&principal()), Err(AuthError::RevocationUnknown));
+        let earlier = clock.monotonic();
+        clock.advance(BOUND);
+        view.was_current(clock.monotonic());
+        view.was_current(earlier);
+        assert!(view.is_current(), "an older look makes it no older");
+    }
+
+    #[test]
+    fn r104_r119_r625_each_mark_ends_what_bears_it_and_nothing_else() {
+        let ended = |mark| {
+            let (view, _) = view();
+            view.end(&mark, at(60));
+            view.check(&principal())
+        };
+        for mark in [
+            Mark::Token("jti_a".into()),
+            Mark::Session("sid_a".into()),
+            Mark::Client("client_a".into()),
+        ] {
+            assert_eq!(ended(mark.clone()), Err(AuthError::Revoked), "{mark:?}");
+        }
+        for mark in [
+            Mark::Token("sid_a".into()),
+            Mark::Session("jti_a".into()),
+            Mark::Client("alice".into()),
+            Mark::Token(String::new()),
+            Mark::Session("sid_".into()),
+        ] {
+            assert_eq!(ended(mark.clone()), Ok(()), "{mark:?}");
+        }
+    }
+
+    #[test]
+    fn c50_how_a_user_stands_decides_about_their_tokens() {
+        let ours = |generation| Held {
+            generation: Some(generation),
+            issued_at: Some(at(0)),
+            ..Held::default()
+        };
+        let foreign = |issued: Option<i64>| Held {
+            issued_at: issued.map(at),
+            ..Held::default()
+        };
+        let disabled = Standing {
+            disabled: true,
+            ..Standing::default()
+        };
+        let bumped = Standing {
+            generation: 4,
+            revoked_until: Some(at(10)),
+            ..Standing::default()
+        };
+        let forgotten = Standing {
+            revoked_until: Some(at(10)),
+            forgotten: true,
+            ..Standing::default()
+        };
+        let judged = |standing, held| {
+            let (view, _) = view();
+            view.stand("alice", standing);
+            view.check(&Principal::for_tests("alice", "free", &[]).holding(held))
+        };
+        let (shut, ended) = (Err(AuthError::UserDisabled), Err(AuthError::Revoked));
+        for (row, standing, held, verdict) in [
+            (1, disabled, ours(9), shut.clone()),
+            (2, disabled, foreign(Some(99)), shut),
+            (3, bumped, ours(3), ended.clone()),
+            (4, bumped, ours(4), Ok(())),
+            (5, bumped, foreign(None), ended.clone()),
+            (6, bumped, foreign(Some(9)), ended.clone()),
+            (7, bumped, foreign(Some(10)), ended.clone()),
+            (8, bumped, foreign(Some(11)), Ok(())),
+            (9, forgotten, ours(9), ended),
+            (10, Standing::default(), ours(0), Ok(())),
+        ] {
+            assert_eq!(judged(standing, held), verdict, "row {row}");
+        }
+        let (view, _) = view();
+        view.stand("idp|alice", disabled);
+        assert_eq!(view.check(&principal()), Ok(()), "another alice");
+    }
+
+    #[test]
+    fn entries_go_when_nothing_is_left_that_they_could_stop() {
+        let (view, clock) = view();
+        view.end(&Mark::Token("jti_a".into()), at(60));
+        view.end(&Mark::Token("jti_a".into()), at(30));
+        view.end(&Mark::Session("s".into()), at(61));
+        let moment = Standing {
+            revoked_until: Some(at(0)),
+            ..Standing::default()
+        };
+        let shut = Standing {
+            disabled: true,
+            ..moment
+        };
+        view.stand("bob", moment);
+        view.stand("carol", shut);
+        clock.advance(Duration::from_secs(59));
+        view.sweep(at(0));
+        assert_eq!(view.len(), 4, "the later end counts");
+        clock.advance(Duration::from_secs(1));
+        view.sweep(at(1));
+        assert_eq!(view.len(), 2, "the session and carol");
+        assert!(view.standing("carol").disabled);
+    }
+}
