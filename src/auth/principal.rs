@@ -184,7 +184,6 @@ impl Principal {
 /// What the token of a principal in a test says.
 #[cfg(test)]
 #[derive(Default)]
-#[expect(missing_docs, reason = "the names are those of the claims")]
 pub(crate) struct Held<'a> {
     pub(crate) token: Option<&'a str>,
     pub(crate) session: Option<&'a str>,
