@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("mcp", 1),
     ("policy", 1),
     ("quota", 1),
+    ("quota/shared", 3),
     ("redact", 1),
     ("routes", 1),
     ("auth/principal", 1),
