@@ -33,6 +33,7 @@ pub mod store;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;
+pub mod vault;
 
 // floor 4: servers that live in the binary
 pub mod demo;

@@ -1,0 +1,107 @@
+//! A store in memory that answers like one far away: every operation waits before it is done and after it, so that a caller
+//! can be broken off at either, and it can be unreachable.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::task::yield_now;
+
+use super::*;
+use crate::store::{Key, Later, Revision, StoreError};
+
+#[derive(Debug)]
+pub(super) struct Far {
+    near: Memory,
+    pub(super) away: AtomicBool,
+}
+
+impl Far {
+    pub(super) fn new(clock: &Clock) -> Self {
+        Self {
+            near: Memory::new(clock.clone()),
+            away: AtomicBool::new(false),
+        }
+    }
+
+    fn far<'a, T: Send + 'a>(
+        &'a self,
+        operation: impl FnOnce() -> Later<'a, T> + Send + 'a,
+    ) -> Later<'a, T> {
+        Box::pin(async move {
+            yield_now().await;
+            if self.away.load(Ordering::SeqCst) {
+                return Err(StoreError::Unavailable("it is away".into()));
+            }
+            let done = operation().await;
+            yield_now().await;
+            done
+        })
+    }
+}
+
+impl Store for Far {
+    fn get<'a>(&'a self, key: &'a Key) -> Later<'a, Option<Entry>> {
+        self.far(move || self.near.get(key))
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a Key,
+        value: Vec<u8>,
+        end: Option<Timestamp>,
+    ) -> Later<'a, Revision> {
+        self.far(move || self.near.put(key, value, end))
+    }
+
+    fn create<'a>(
+        &'a self,
+        key: &'a Key,
+        value: Vec<u8>,
+        end: Option<Timestamp>,
+    ) -> Later<'a, Option<Revision>> {
+        self.far(move || self.near.create(key, value, end))
+    }
+
+    fn replace<'a>(
+        &'a self,
+        key: &'a Key,
+        expected: Revision,
+        value: Vec<u8>,
+        end: Option<Timestamp>,
+    ) -> Later<'a, Option<Revision>> {
+        self.far(move || self.near.replace(key, expected, value, end))
+    }
+
+    fn take<'a>(&'a self, key: &'a Key) -> Later<'a, Option<Entry>> {
+        self.far(move || self.near.take(key))
+    }
+
+    fn delete<'a>(&'a self, key: &'a Key) -> Later<'a, bool> {
+        self.far(move || self.near.delete(key))
+    }
+
+    fn scan<'a>(
+        &'a self,
+        table: Table,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: usize,
+    ) -> Later<'a, Vec<(String, Entry)>> {
+        self.far(move || self.near.scan(table, prefix, after, limit))
+    }
+
+    fn bump<'a>(&'a self, id: &'a str, end: Option<Timestamp>) -> Later<'a, u64> {
+        self.far(move || self.near.bump(id, end))
+    }
+
+    fn count<'a>(&'a self, id: &'a str) -> Later<'a, u64> {
+        self.far(move || self.near.count(id))
+    }
+
+    fn ready(&self) -> Later<'_, ()> {
+        self.far(|| self.near.ready())
+    }
+
+    fn describe(&self) -> String {
+        "far".into()
+    }
+}
