@@ -1,7 +1,7 @@
-//! A store in memory that answers like one far away: every operation waits before it is done and after it, so that a caller
-//! can be broken off at either, and it can be unreachable.
+//! A store in memory that answers like one far away: every operation waits before it is done and after it, now shorter and
+//! now longer, so that callers overtake each other and can be broken off at either; and it can be unreachable.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::task::yield_now;
 
@@ -12,13 +12,27 @@ use crate::store::{Key, Later, Revision, StoreError};
 pub(super) struct Far {
     near: Memory,
     pub(super) away: AtomicBool,
+    /// The longest wait, in turns of the others.
+    turns: u64,
+    waits: AtomicU64,
 }
 
 impl Far {
-    pub(super) fn new(clock: &Clock) -> Self {
+    pub(super) fn new(clock: &Clock, turns: u64) -> Self {
         Self {
             near: Memory::new(clock.clone()),
             away: AtomicBool::new(false),
+            turns,
+            waits: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits a number of turns that looks random and is the same in every run of a single thread.
+    async fn wait(&self) {
+        let number = self.waits.fetch_add(1, Ordering::SeqCst);
+        let scrambled = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
+        for _ in 0..=scrambled % self.turns {
+            yield_now().await;
         }
     }
 
@@ -27,12 +41,12 @@ impl Far {
         operation: impl FnOnce() -> Later<'a, T> + Send + 'a,
     ) -> Later<'a, T> {
         Box::pin(async move {
-            yield_now().await;
+            self.wait().await;
             if self.away.load(Ordering::SeqCst) {
                 return Err(StoreError::Unavailable("it is away".into()));
             }
             let done = operation().await;
-            yield_now().await;
+            self.wait().await;
             done
         })
     }

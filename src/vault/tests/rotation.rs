@@ -157,7 +157,7 @@ async fn traffic(rig: Rig, part: usize, stop: Arc<AtomicBool>) -> (Rig, BTreeMap
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn r094_r096_ten_thousand_records_broken_off_at_ten_points_with_traffic_lose_nothing() {
     let clock = clock();
-    let store = Arc::new(Far::new(&clock));
+    let store = Arc::new(Far::new(&clock, 1));
     let old = Rig::over(store, clock, &settings(1, &[])).await.unwrap();
     let mut wanted = BTreeMap::new();
     for user in 0..USERS {
@@ -212,6 +212,52 @@ async fn r094_r096_ten_thousand_records_broken_off_at_ten_points_with_traffic_lo
     for (id, value) in wanted {
         let (user, name) = id.split_once('/').unwrap();
         assert_eq!(alone.value(user, name).await.unwrap(), Some(value), "{id}");
+    }
+}
+
+/// One user, one thread, and a store in which everybody overtakes everybody: whoever writes reads what he wrote, and nobody
+/// finds a record that does not open.
+#[tokio::test]
+async fn r096_writers_readers_and_a_rotation_of_the_same_user_are_never_in_each_others_way() {
+    let clock = clock();
+    let store: Arc<dyn Store> = Arc::new(Far::new(&clock, 12));
+    let rig = Rig::over(store, clock, &settings(1, &[])).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut others = Vec::new();
+    for name in ["a", "b", "c"] {
+        let (rig, stop) = (
+            rig.again(&settings(1, &[])).await.unwrap(),
+            Arc::clone(&stop),
+        );
+        others.push(tokio::spawn(async move {
+            let mut round = 0;
+            while !stop.load(Ordering::SeqCst) {
+                let value = format!("{CANARY}-{name}-{round}");
+                rig.seal("u", name, &value).await;
+                for _ in 0..3 {
+                    let read = rig.value("u", name).await;
+                    assert_eq!(read.unwrap(), Some(value.clone()), "{name} {round}");
+                }
+                if round % 3 == 0 {
+                    rig.vault.remove("u", name).await.unwrap();
+                }
+                round += 1;
+            }
+            assert!(rig.lines("suspicious_activity").is_empty());
+            round
+        }));
+    }
+    let what = Rotation {
+        data_keys: true,
+        ..Rotation::default()
+    };
+    for _ in 0..300 {
+        let done = rig.vault.rotate(what, on).await.unwrap();
+        assert!(done.is_done && done.damaged == 0, "{done:?}");
+    }
+    stop.store(true, Ordering::SeqCst);
+    for other in others {
+        assert!(other.await.unwrap() > 100);
     }
 }
 

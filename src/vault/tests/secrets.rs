@@ -269,7 +269,7 @@ async fn many_writers_of_one_place_leave_one_of_their_values() {
 #[tokio::test]
 async fn c39_a_store_that_is_away_is_not_an_empty_one() {
     let clock = clock();
-    let store = Arc::new(Far::new(&clock));
+    let store = Arc::new(Far::new(&clock, 1));
     let near: Arc<dyn Store> = Arc::<Far>::clone(&store);
     store.away.store(true, Ordering::SeqCst);
     let opened = Rig::over(Arc::clone(&near), clock.clone(), &settings(1, &[])).await;
