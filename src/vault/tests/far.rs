@@ -31,7 +31,12 @@ impl Far {
     async fn wait(&self) {
         let number = self.waits.fetch_add(1, Ordering::SeqCst);
         let scrambled = (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 33;
-        for _ in 0..=scrambled % self.turns {
+        // Now and then one is held up while the others do a great deal.
+        let longest = match scrambled % 16 {
+            0 => self.turns.pow(3),
+            _ => self.turns,
+        };
+        for _ in 0..=(scrambled >> 4) % longest {
             yield_now().await;
         }
     }
