@@ -47,6 +47,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("revocation", 3),
     ("session", 3),
     ("store", 3),
+    ("vault", 3),
     ("auth/keys", 3),
     ("auth/jwks", 3),
     ("auth/discovery", 3),
