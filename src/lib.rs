@@ -36,6 +36,7 @@ pub mod telemetry;
 pub mod trust;
 pub mod upstream;
 pub mod users;
+pub mod vault;
 pub mod web;
 
 // floor 4: servers that live in the binary

@@ -167,6 +167,7 @@ impl Gateway {
             limits: translate::limits(config),
             verifier,
             quotas,
+            fleet: None,
             sessions,
             audit: audit.clone(),
             summary,

@@ -132,6 +132,12 @@ impl Tally {
         }
     }
 
+    /// An endpoint of our own refused, for this reason.
+    pub fn noted(&mut self, reason: &'static str) {
+        self.refused = Some(Stage::Auth);
+        self.metrics.denied(Stage::Auth, reason);
+    }
+
     /// The answer has ended, after this time.
     pub fn finish(&mut self, end: End, took: Duration) {
         self.stream = None;

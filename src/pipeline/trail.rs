@@ -20,6 +20,7 @@ use crate::quota::Admission;
 use crate::random::{self, NoRandomness};
 use crate::stage::Stage;
 use crate::telemetry::Metrics;
+use crate::web::Note;
 use std::sync::Arc;
 
 /// How an answer ended.
@@ -166,6 +167,40 @@ impl Trail {
     /// The caller's place is kept until the answer ends.
     pub fn keep(&mut self, admission: Admission) {
         self.admission = Some(admission);
+    }
+
+    /// An endpoint of our own has answered, and says what is to be said about it.
+    pub fn noted(&mut self, note: Note) {
+        if let Some(reason) = note.refused {
+            self.tally.noted(reason);
+        }
+        self.record(|record| {
+            let refusal = note.refused.map(|_| Event::AuthFailure);
+            if let Some(event) = note.event.or(refusal) {
+                record.event(event);
+            }
+            if let Some(action) = note.action {
+                record.action(action);
+            }
+            if let Some(severity) = note.severity {
+                record.severity(severity);
+            }
+            if let Some(user) = &note.user {
+                record.user(user);
+            }
+            if let Some(team) = &note.team {
+                record.team(team);
+            }
+            if let Some(jti) = &note.token_id {
+                record.token_id(jti);
+            }
+            if let Some(reason) = note.refused {
+                record.refused(Stage::Auth, reason).failed(reason, "");
+            }
+            for (name, value) in note.details {
+                record.detail(name, value);
+            }
+        });
     }
 
     /// The request was refused.
