@@ -29,6 +29,7 @@ pub mod fetch;
 pub mod keyfile;
 pub mod limits;
 pub mod listener;
+pub mod revocation;
 pub mod session;
 pub mod store;
 pub mod telemetry;

@@ -190,8 +190,8 @@ fn judged(reason: &str) -> AuthResult {
         "unknown_key" | "wrong_algorithm" | "invalid_signature" => AuthResult::BadSignature,
         "token_expired" | "not_yet_valid" => AuthResult::OutOfTime,
         "wrong_issuer" | "wrong_audience" => AuthResult::WrongParty,
-        "token_revoked" => AuthResult::Revoked,
-        "keys_unavailable" => AuthResult::Unavailable,
+        "token_revoked" | "user_disabled" => AuthResult::Revoked,
+        "keys_unavailable" | "revocation_unknown" => AuthResult::Unavailable,
         _ => AuthResult::Malformed,
     }
 }
