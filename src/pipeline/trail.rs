@@ -32,6 +32,13 @@ pub enum End {
     CallerLeft,
     /// The upstream failed in the middle, for this reason.
     Broken(&'static str),
+    /// It was cut, because its principal may no longer act, for this reason.
+    Revoked(&'static str),
+}
+
+impl End {
+    /// The reason in lines and metrics of an answer that was cut.
+    pub const REVOKED: &'static str = "revoked";
 }
 
 /// What is known of a request so far.
@@ -243,9 +250,11 @@ impl Trail {
         let Some((slot, mut record)) = self.line.take() else {
             return;
         };
-        let end = match (end, self.tally.failed().broken()) {
-            (End::Complete, Some(reason)) => End::Broken(reason),
-            (end, _) => end,
+        let failed = self.tally.failed();
+        let end = match (failed.why_cut(), failed.broken(), end) {
+            (Some(reason), ..) => End::Revoked(reason),
+            (None, Some(reason), End::Complete) => End::Broken(reason),
+            (None, _, end) => end,
         };
         match end {
             End::Complete => {}
@@ -254,6 +263,12 @@ impl Trail {
             }
             End::Broken(reason) => {
                 record.refused(Stage::Upstream, reason).failed(reason, "");
+            }
+            End::Revoked(why) => {
+                record
+                    .refused(Stage::Auth, End::REVOKED)
+                    .failed(why, "")
+                    .detail("ended", why);
             }
         }
         if self.tally.failed().is_marked() {

@@ -19,7 +19,7 @@ pub(in crate::config) use keeping::{Revocation, Store, Vault, VaultMode};
 pub(in crate::config) use listen::{Cors, Limits, Listen, PlainHttp, Preset, Tls, TlsVersion};
 pub(in crate::config) use login::{Login, Provider, ProviderKind};
 pub(in crate::config) use oauth::{Client, Oauth};
-pub(in crate::config) use quotas::Quotas;
+pub(in crate::config) use quotas::{Quotas, WhenDown};
 pub(in crate::config) use records::{Audit, LogFormat, LogLevel, Logs, Metrics, Sessions};
 pub(in crate::config) use routes::{
     Policy, PolicyDefault, Route, RouteTools, Upstream, scopes_supported,
