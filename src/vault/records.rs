@@ -12,7 +12,10 @@ use crate::secret::Secret;
 use crate::store::{Record, Table};
 
 /// What stands in place of the cipher when the system's keychain holds the value.
-pub(in crate::vault) const IN_KEYCHAIN: &str = "system keychain";
+const IN_KEYCHAIN: &str = "system keychain";
+
+/// What stands there while a place is only reserved.
+const RESERVED: &str = "reserved";
 
 /// A secret: the metadata of the seed (R066-R069), and the envelope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +58,23 @@ impl SecretRecord {
         })
     }
 
+    /// Keeps a place for a writer, so that there is something that a rotation can change.
+    pub(in crate::vault) fn reserved(created_at: String) -> Self {
+        Self {
+            encrypted: true,
+            algorithm: RESERVED.into(),
+            key_version: RESERVED.into(),
+            created_at,
+            expires_at: None,
+            serial: 0,
+            sealed: String::new(),
+        }
+    }
+
+    pub(in crate::vault) fn is_reserved(&self) -> bool {
+        self.algorithm == RESERVED && self.sealed.is_empty()
+    }
+
     /// Says that the keychain holds the value.
     pub(in crate::vault) fn elsewhere(stamp: Stamp) -> Self {
         Self {
@@ -95,8 +115,9 @@ impl SecretRecord {
         }
     }
 
-    pub(in crate::vault) fn is_over(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|end| end <= now.millis())
+    /// Whether somebody who looks for the secret finds one.
+    pub(in crate::vault) fn is_there(&self, now: Timestamp) -> bool {
+        !self.is_reserved() && self.expires_at.is_none_or(|end| now.millis() < end)
     }
 }
 

@@ -271,11 +271,7 @@ impl Vault {
         let Some((_, name)) = names::parse(id) else {
             return Ok(Moved::Damaged);
         };
-        match self.seal_anew(user, &name, id, keys).await {
-            Ok(Moved::Again) => {
-                progress.secrets += 1;
-                Ok(Moved::Again)
-            }
+        match self.seal_anew(user, &name, id, keys, progress).await {
             Err(error @ VaultError::Tampered { .. }) => {
                 // Somebody else may have replaced the keys that were looked at.
                 if !self.is_sealing_key(user, keys.current.id()).await? {
@@ -294,6 +290,7 @@ impl Vault {
         name: &str,
         id: &str,
         keys: &DataKeys,
+        progress: &mut Progress,
     ) -> Result<Moved, VaultError> {
         let store = self.store.as_ref();
         let tampered = |damage| VaultError::tampered(user, name, damage);
@@ -302,6 +299,11 @@ impl Vault {
         let Some(held) = held else {
             return Ok(Moved::Fine);
         };
+        if held.record.is_reserved() {
+            // Its writer may still have the previous key in hand; now he will ask again.
+            let changed = record::replace(store, id, held.revision, &held.record, held.expires_at);
+            return Ok(changed.await?.map_or(Moved::Again, |_| Moved::Fine));
+        }
         let envelope = held.record.envelope().map_err(tampered)?;
         if envelope.key == keys.current.id() {
             return Ok(Moved::Fine);
@@ -313,7 +315,8 @@ impl Vault {
         let value = value.map_err(tampered)?;
         let stamp = held.record.stamp();
         let sealed = SecretRecord::seal(&keys.current, (user, name), value.expose(), &stamp)?;
-        record::replace(store, id, held.revision, &sealed, held.expires_at).await?;
+        let moved = record::replace(store, id, held.revision, &sealed, held.expires_at).await?;
+        progress.secrets += u64::from(moved.is_some());
         Ok(Moved::Again)
     }
 

@@ -1,11 +1,12 @@
 //! What callers do with secrets: put them in, get one out, remove them, see which there are.
 //!
 //! Writers, readers and a rotation share records without a lock. A writer reads the record that it will replace before it
-//! reads the data key, so that a rotation that came in between has changed that record and the write fails; and it looks at
-//! the key once more after the write, for records that were not there before. A reader that finds a secret under a key that is
-//! gone reads both again.
+//! reads the data key, and a rotation changes every record of a user after it has put a new key in place: so a write with a
+//! key that is on its way out finds its record changed and is done once more. A place that is empty is reserved first, for
+//! there is no other way to have it changed. A reader that finds a secret under a key that is gone reads both again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -23,6 +24,8 @@ use crate::store::{Key, Record, Revision, SCAN_MAX, record};
 
 /// The largest secret, in bytes.
 pub const VALUE_MAX_BYTES: usize = 64 * 1024;
+/// How long a place stays reserved for a writer who does not come back.
+const RESERVED_FOR: Duration = Duration::from_secs(60);
 
 /// What can be seen of a secret without opening it (R085).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,62 +77,51 @@ impl Vault {
         let _outdated = Outdates(self, user);
         let id = names::secret_id(user, name)?;
         for _ in 0..ATTEMPTS {
-            let (revision, serial) = self.before(&id).await?;
+            let Some((revision, serial)) = self.place_of(&id).await? else {
+                continue;
+            };
             let stamp = Stamp {
                 created_at: self.clock.now().rfc3339_seconds(),
                 expires_at: expires_at.map(Timestamp::millis),
                 serial: serial.saturating_add(1),
             };
-            let (key, record) = match &self.place {
+            let record = match &self.place {
                 Place::Sealed(_) => {
                     let key = self.sealing_key(user).await?;
-                    let bytes = value.expose().as_bytes();
-                    let record = SecretRecord::seal(&key, (user, name), bytes, &stamp)?;
-                    (Some(key.id()), record)
+                    SecretRecord::seal(&key, (user, name), value.expose().as_bytes(), &stamp)?
                 }
-                Place::Keychain(_) => (None, SecretRecord::elsewhere(stamp)),
+                Place::Keychain(_) => SecretRecord::elsewhere(stamp),
             };
-            if !self.write(&id, revision, &record, expires_at).await? {
-                continue;
-            }
-            match (&self.place, key) {
-                (Place::Keychain(keychain), _) => return keychain.set(user, name, value).await,
-                (Place::Sealed(_), Some(key)) if !self.is_sealing_key(user, key).await? => {}
-                (Place::Sealed(_), _) => return Ok(()),
+            let store = self.store.as_ref();
+            let written = record::replace(store, &id, revision, &record, expires_at).await?;
+            match (&self.place, written) {
+                (_, None) => {}
+                (Place::Sealed(_), Some(_)) => return Ok(()),
+                (Place::Keychain(keychain), Some(_)) => {
+                    return keychain.set(user, name, value).await;
+                }
             }
         }
         Err(VaultError::Contended)
     }
 
-    /// What is in a place before it is written: its revision, and how often it was sealed. A record that was damaged may be
-    /// replaced.
-    async fn before(&self, id: &str) -> Result<(Option<Revision>, u64), VaultError> {
+    /// The place that is to be written: its revision, and how often it was sealed. One that is not there is reserved first
+    /// and then looked at. A record that was damaged may be replaced.
+    async fn place_of(&self, id: &str) -> Result<Option<(Revision, u64)>, VaultError> {
         let key = Key::new(SecretRecord::TABLE, id);
         let Some(entry) = self.store.get(&key).await? else {
-            return Ok((None, 0));
+            let now = self.clock.now();
+            let reserved = SecretRecord::reserved(now.rfc3339_seconds());
+            let end = Some(now.plus(RESERVED_FOR));
+            record::create(self.store.as_ref(), id, &reserved, end).await?;
+            return Ok(None);
         };
         let value: Value = serde_json::from_slice(&entry.value).unwrap_or_default();
         let serial = value.pointer("/r/serial").and_then(Value::as_u64);
-        Ok((Some(entry.revision), serial.unwrap_or(0)))
+        Ok(Some((entry.revision, serial.unwrap_or(0))))
     }
 
-    async fn write(
-        &self,
-        id: &str,
-        revision: Option<Revision>,
-        record: &SecretRecord,
-        end: Option<Timestamp>,
-    ) -> Result<bool, VaultError> {
-        let store = self.store.as_ref();
-        Ok(match revision {
-            Some(revision) => record::replace(store, id, revision, record, end)
-                .await?
-                .is_some(),
-            None => record::create(store, id, record, end).await?,
-        })
-    }
-
-    /// Whether this is still the user's data key. If not, what was just sealed under it would be lost.
+    /// Whether this is the user's data key now.
     pub(in crate::vault) async fn is_sealing_key(
         &self,
         user: &str,
@@ -205,7 +197,8 @@ impl Vault {
         for _ in 0..ATTEMPTS {
             let held = record::get::<SecretRecord>(self.store.as_ref(), &id).await;
             let held = held.map_err(|error| VaultError::of_record(user, name, error))?;
-            let Some(held) = held.filter(|held| !held.record.is_over(self.clock.now())) else {
+            let now = self.clock.now();
+            let Some(held) = held.filter(|held| held.record.is_there(now)) else {
                 return Ok(None);
             };
             if let Place::Keychain(keychain) = &self.place {
@@ -289,7 +282,7 @@ impl Vault {
         let now = self.clock.now();
         Ok(found
             .into_iter()
-            .filter(|(_, held)| !held.record.is_over(now))
+            .filter(|(_, held)| held.record.is_there(now))
             .filter_map(|(id, held)| Some(Stored::of(names::parse(&id)?.1, held.record)))
             .collect())
     }
