@@ -26,6 +26,7 @@ pub mod config;
 // floor 3: IO
 pub mod devcert;
 pub mod fetch;
+pub mod grants;
 pub mod keyfile;
 pub mod limits;
 pub mod listener;

@@ -169,8 +169,7 @@ impl Revoked {
     }
 
     /// Forgets the entries whose time is over, and users of whom only a time is known that lies before `forget_before`.
-    pub fn sweep(&self, forget_before: Timestamp) {
-        let now = self.clock.now();
+    pub fn sweep(&self, now: Timestamp, forget_before: Timestamp) {
         for set in [&self.tokens, &self.sessions, &self.clients] {
             set.retain(|_, until| now < *until);
         }
@@ -346,10 +345,10 @@ mod tests {
         view.stand("bob", moment);
         view.stand("carol", shut);
         clock.advance(Duration::from_secs(59));
-        view.sweep(at(0));
+        view.sweep(clock.now(), at(0));
         assert_eq!(view.len(), 4, "the later end counts");
         clock.advance(Duration::from_secs(1));
-        view.sweep(at(1));
+        view.sweep(clock.now(), at(1));
         assert_eq!(view.len(), 2, "the session and carol");
         assert!(view.standing("carol").disabled);
     }

@@ -26,7 +26,7 @@ pub(super) struct Position {
 impl Revocations {
     /// Keeps the view current, for ever. What was read before the first call is not read again.
     pub async fn run(&self) {
-        let mut swept = self.clock.monotonic();
+        let mut swept = self.steady.monotonic();
         loop {
             let looked = tokio::time::timeout(self.settings.bound(), self.poll()).await;
             match looked {
@@ -38,8 +38,8 @@ impl Revocations {
             if !self.ready() {
                 self.tell();
             }
-            if self.clock.monotonic().saturating_duration_since(swept) > SWEEP_EVERY {
-                swept = self.clock.monotonic();
+            if self.steady.monotonic().saturating_duration_since(swept) > SWEEP_EVERY {
+                swept = self.steady.monotonic();
                 self.sweep();
             }
             tokio::time::sleep(self.settings.poll).await;
@@ -55,7 +55,7 @@ impl Revocations {
     /// What was read so far is in the view, and is read again at the next look.
     pub async fn poll(&self) -> Result<(), StoreError> {
         let mut position = self.position.lock().await;
-        let began = self.clock.monotonic();
+        let began = self.steady.monotonic();
         let last = self.store.count(COUNTER).await?;
         let is_old = |at| began.saturating_duration_since(at) > RELOAD_EVERY;
         let whole = match position.loaded_at {
@@ -166,8 +166,9 @@ impl Revocations {
     fn sweep(&self) {
         let longest = self.settings.longest_token + super::MARGIN;
         let millis = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX);
-        let before = self.clock.now().millis().saturating_sub(millis);
-        self.view.sweep(Timestamp::from_millis(before));
+        let now = self.clock.now();
+        let before = now.millis().saturating_sub(millis);
+        self.view.sweep(now, Timestamp::from_millis(before));
     }
 }
 

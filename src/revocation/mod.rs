@@ -38,6 +38,7 @@ pub struct Revocations {
     view: Arc<Revoked>,
     settings: Settings,
     clock: Clock,
+    steady: Clock,
     changed: watch::Sender<u64>,
     /// Held while a user's record is written or the store is read, so that an old reading never covers a newer one.
     position: Mutex<Position>,
@@ -50,10 +51,18 @@ impl Revocations {
             view: Arc::new(Revoked::new(settings.bound(), clock.clone())),
             store,
             settings,
+            steady: clock.clone(),
             clock,
             changed: watch::Sender::new(0),
             position: Mutex::default(),
         }
+    }
+
+    /// The same, judging by this clock how old the view is. A hand that sets the time of tokens forward makes no view old.
+    pub fn aged_by(mut self, steady: Clock) -> Self {
+        self.view = Arc::new(Revoked::new(self.settings.bound(), steady.clone()));
+        self.steady = steady;
+        self
     }
 
     /// What the verifier asks.

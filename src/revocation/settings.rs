@@ -20,7 +20,7 @@ pub struct Settings {
 
 impl Settings {
     /// The longest grace that may be set.
-    pub const GRACE_MAX: Duration = Duration::from_secs(600);
+    pub const GRACE_MAX: Duration = Duration::from_secs(900);
 
     /// The age up to which the view may be asked.
     pub fn bound(&self) -> Duration {
@@ -33,7 +33,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             poll: Duration::from_millis(250),
-            stale_after: Duration::from_secs(2),
+            stale_after: Duration::from_secs(5),
             grace: Duration::ZERO,
             longest_token: Duration::from_secs(30 * 86_400),
         }

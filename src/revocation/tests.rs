@@ -184,7 +184,7 @@ async fn c39_a_store_that_cannot_be_read_closes_the_door_and_opens_it_again() {
     let pair = Pair::new().await;
     pair.switch(true);
     assert!(pair.two.poll().await.is_err());
-    pair.clock.advance(Duration::from_secs(2));
+    pair.clock.advance(Duration::from_secs(5));
     assert_eq!(pair.two.view().check(&alice()), Ok(()), "not too old yet");
     pair.clock.advance(Duration::from_millis(1));
     let unknown = Err(AuthError::RevocationUnknown);
@@ -195,7 +195,7 @@ async fn c39_a_store_that_cannot_be_read_closes_the_door_and_opens_it_again() {
 }
 
 #[tokio::test]
-async fn c39_a_grace_that_was_set_lets_in_for_that_long_and_no_longer_than_ten_minutes() {
+async fn c39_a_grace_that_was_set_lets_in_for_that_long_and_no_longer_than_a_quarter_of_an_hour() {
     let bounds = |grace| {
         Settings {
             grace: Duration::from_secs(grace),
@@ -203,9 +203,9 @@ async fn c39_a_grace_that_was_set_lets_in_for_that_long_and_no_longer_than_ten_m
         }
         .bound()
     };
-    assert_eq!(bounds(0), Duration::from_secs(2), "off by default");
-    assert_eq!(bounds(30), Duration::from_secs(32));
-    assert_eq!(bounds(86_400), Duration::from_secs(602));
+    assert_eq!(bounds(0), Duration::from_secs(5), "off by default");
+    assert_eq!(bounds(30), Duration::from_secs(35));
+    assert_eq!(bounds(86_400), Duration::from_secs(905));
 }
 
 #[tokio::test]
@@ -237,13 +237,13 @@ async fn a_writer_that_died_before_its_entry_costs_one_look_and_loses_nothing() 
     // The one that is missing: its record is there, since it is written first.
     let lost = pair.store.bump(COUNTER, None).await.unwrap();
     assert_eq!(lost, 3);
-    pair.clock.advance(Duration::from_secs(3));
+    pair.clock.advance(Duration::from_secs(6));
     pair.two.poll().await.unwrap();
     assert!(
         pair.two.ready(),
         "the first gap was given up, by reading all"
     );
-    pair.clock.advance(Duration::from_secs(3));
+    pair.clock.advance(Duration::from_secs(6));
     pair.two.poll().await.unwrap();
     assert!(pair.two.ready(), "and so was the second");
 }
@@ -251,7 +251,7 @@ async fn a_writer_that_died_before_its_entry_costs_one_look_and_loses_nothing() 
 #[tokio::test]
 async fn while_an_entry_may_still_come_the_view_grows_no_fresher() {
     let pair = Pair::new().await;
-    pair.clock.advance(Duration::from_secs(3));
+    pair.clock.advance(Duration::from_secs(6));
     let number = pair.store.bump(COUNTER, None).await.unwrap();
     pair.two.poll().await.unwrap();
     assert!(!pair.two.ready());
@@ -431,7 +431,7 @@ async fn c39_streams_end_too_when_nobody_can_say_whether_they_may_go_on() {
     let pair = Pair::new().await;
     pair.switch(true);
     let mut watch = pair.one.watch();
-    pair.clock.advance(Duration::from_secs(3));
+    pair.clock.advance(Duration::from_secs(6));
     let principal = alice();
     let ended = async {
         tokio::select! {

@@ -40,6 +40,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("telemetry", 3),
     ("trust", 3),
     ("users", 3),
+    ("grants", 3),
     ("web", 3),
     ("devcert", 3),
     ("fetch", 3),

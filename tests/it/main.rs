@@ -16,6 +16,7 @@ mod harness;
 mod harness_proof;
 mod relay;
 mod requirements;
+mod revocation;
 mod rim;
 mod sample_server;
 mod security;
