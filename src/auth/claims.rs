@@ -118,6 +118,17 @@ impl Claims {
         self.text(name)?.ok_or(AuthError::MissingClaim(name))
     }
 
+    /// A whole number that need not be there.
+    pub(in crate::auth) fn whole(&self, name: &'static str) -> Result<Option<u64>, AuthError> {
+        match self.members.get(name) {
+            None => Ok(None),
+            Some(value) => value
+                .as_u64()
+                .map(Some)
+                .ok_or(AuthError::InvalidClaim(name)),
+        }
+    }
+
     /// The granted scopes: of the claim that the operator named, else `scope` (RFC 8693 section 4.2), else `scp`.
     pub(in crate::auth) fn scopes(
         &self,

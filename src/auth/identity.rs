@@ -45,6 +45,8 @@ pub(in crate::auth) fn of_own(
         scopes: claims.scopes(None)?,
         roles: BTreeSet::new(),
         token_id: Some(claims.required("jti")?.into()),
+        session: claims.text("sid")?.map(Into::into),
+        generation: claims.whole("gen")?,
         ..shared(claims, fingerprint)?
     })
 }
@@ -92,6 +94,9 @@ fn shared(claims: &Claims, fingerprint: Arc<str>) -> Result<Identity, AuthError>
         roles: BTreeSet::new(),
         token_id: claims.text("jti")?.map(Into::into),
         client_id: client.map(Into::into),
+        session: None,
+        generation: None,
+        issued_at: claims.issued_at,
         expires_at: claims.expires_at,
         fingerprint,
     })

@@ -13,8 +13,9 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::Mutex;
 
 use crate::clock::Clock;
+use crate::fetch::Address;
 
-use super::discovery::{Address, Fetcher, JwksError};
+use super::discovery::{Documents, JwksError};
 use super::error::AuthError;
 use super::header::{Algorithm, Header};
 use super::jwk::VerificationKey;
@@ -39,8 +40,8 @@ pub struct Jwks {
 
 enum Source {
     File(std::path::PathBuf),
-    At(Fetcher, Address),
-    Discovered(Fetcher),
+    At(Documents, Address),
+    Discovered(Documents),
 }
 
 struct Loaded {
@@ -58,7 +59,7 @@ impl Jwks {
     /// [`JwksError`] when an address or the CA file cannot be used.
     pub fn new(settings: &IssuerSettings, clock: Clock) -> Result<Self, JwksError> {
         let fetcher = || {
-            Fetcher::new(
+            Documents::new(
                 settings.ca_file.as_deref(),
                 settings.extra_ca_file.as_deref(),
                 &settings.fetch,

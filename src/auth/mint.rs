@@ -18,7 +18,7 @@ use super::keys::{KeyError, KeyRing};
 use super::settings::OwnSettings;
 
 /// Who gets a token, and for what. The tier comes from our own records, never from the caller (R113).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Grant {
     /// The user, with or without the `user_` prefix (C19).
     pub user: String,
@@ -34,6 +34,12 @@ pub struct Grant {
     pub audiences: Vec<ResourceId>,
     /// A lifetime other than the configured one.
     pub lifetime: Option<Duration>,
+    /// The OAuth client that asked for it.
+    pub client: Option<String>,
+    /// The session that it belongs to, and with which it ends.
+    pub session: Option<String>,
+    /// The generation of the user's tokens; all of an older one are revoked at once.
+    pub generation: Option<u64>,
 }
 
 /// A new token and what its issuer keeps a record of.
@@ -114,11 +120,7 @@ impl Mint {
             iss: &self.issuer,
             sub: &subject(&grant.user)?,
             aud: audience(&grant.audiences)?,
-            email: grant
-                .email
-                .as_deref()
-                .map(|email| text(email, "email"))
-                .transpose()?,
+            email: optional(grant.email.as_deref(), "email")?,
             team_id: text(&grant.team, "team")?,
             tier: text(&grant.tier, "tier")?,
             scope: scope(&grant.scopes)?,
@@ -126,6 +128,9 @@ impl Mint {
             nbf: issued_at,
             exp: expires_at,
             jti: &token_id,
+            client_id: optional(grant.client.as_deref(), "client")?,
+            sid: optional(grant.session.as_deref(), "session")?,
+            r#gen: grant.generation,
         };
         let header = Header {
             alg: "HS256",
@@ -167,6 +172,12 @@ struct Claims<'a> {
     nbf: i64,
     exp: i64,
     jti: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#gen: Option<u64>,
 }
 
 /// Whole seconds, at least one, at most a day.
@@ -199,6 +210,10 @@ fn text<'a>(text: &'a str, name: &'static str) -> Result<&'a str, MintError> {
     } else {
         Err(MintError::Invalid(name))
     }
+}
+
+fn optional<'a>(value: Option<&'a str>, name: &'static str) -> Result<Option<&'a str>, MintError> {
+    value.map(|value| text(value, name)).transpose()
 }
 
 fn scope(scopes: &[String]) -> Result<String, MintError> {
@@ -246,6 +261,9 @@ mod tests {
             scopes: vec!["mcp:read".into(), "mcp:write".into()],
             audiences: vec![ResourceId::parse("https://gw.test/mcp/").unwrap()],
             lifetime: None,
+            client: None,
+            session: None,
+            generation: None,
         }
     }
 
@@ -301,7 +319,7 @@ mod tests {
     fn grants_that_a_token_cannot_carry_are_refused() {
         let long = "x".repeat(TEXT_MAX_BYTES);
         type Row<'a> = (&'a str, fn(&mut Grant, &str), &'a [&'a str]);
-        let changes: [Row<'_>; 5] = [
+        let changes: [Row<'_>; 7] = [
             (
                 "user",
                 |g, v| g.user = v.into(),
@@ -310,6 +328,8 @@ mod tests {
             ("team", |g, v| g.team = v.into(), &["", " ", "a\u{0}"]),
             ("tier", |g, v| g.tier = v.into(), &["", "a\u{7}"]),
             ("email", |g, v| g.email = Some(v.into()), &["", "a\r\nb"]),
+            ("client", |g, v| g.client = Some(v.into()), &["", "a\u{0}"]),
+            ("session", |g, v| g.session = Some(v.into()), &["", "a\nb"]),
             (
                 "scopes",
                 |g, v| g.scopes = vec![v.into()],
@@ -361,6 +381,21 @@ mod tests {
         );
         assert_eq!(minted.expires_at, Timestamp::from_seconds(NOW + 86_400));
         assert_eq!(minted.expires_in, Duration::from_secs(86_400));
+    }
+
+    #[test]
+    fn a_token_names_its_client_its_session_and_the_generation() {
+        let minted = mint()
+            .mint(&Grant {
+                client: Some("https://client.test/metadata.json".into()),
+                session: Some("g1".into()),
+                generation: Some(3),
+                ..grant()
+            })
+            .unwrap();
+        let claims = parts(&minted.token).1;
+        assert_eq!(claims["client_id"], "https://client.test/metadata.json");
+        assert_eq!((&claims["sid"], &claims["gen"]), (&"g1".into(), &3.into()));
     }
 
     #[test]

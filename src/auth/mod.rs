@@ -15,6 +15,7 @@ pub mod header;
 mod identity;
 pub mod metadata;
 pub mod principal;
+pub mod revoked;
 pub mod settings;
 mod strict;
 
@@ -39,5 +40,6 @@ pub use error::AuthError;
 pub use metadata::ResourceMetadata;
 pub use mint::{Grant, Mint};
 pub use principal::{Principal, UserId};
+pub use revoked::{Mark, Revoked};
 pub use settings::Settings;
 pub use verifier::Verifier;

@@ -50,6 +50,9 @@ pub(in crate::auth) struct Identity {
     pub(in crate::auth) roles: BTreeSet<String>,
     pub(in crate::auth) token_id: Option<Arc<str>>,
     pub(in crate::auth) client_id: Option<Arc<str>>,
+    pub(in crate::auth) session: Option<Arc<str>>,
+    pub(in crate::auth) generation: Option<u64>,
+    pub(in crate::auth) issued_at: Option<Timestamp>,
     pub(in crate::auth) expires_at: Timestamp,
     pub(in crate::auth) fingerprint: Arc<str>,
 }
@@ -112,6 +115,21 @@ impl Principal {
         self.identity.client_id.as_deref()
     }
 
+    /// The session that one of our own tokens belongs to.
+    pub fn session(&self) -> Option<&str> {
+        self.identity.session.as_deref()
+    }
+
+    /// The generation of the user's tokens that one of our own belongs to.
+    pub const fn generation(&self) -> Option<u64> {
+        self.identity.generation
+    }
+
+    /// When the token was issued, where it says so.
+    pub const fn issued_at(&self) -> Option<Timestamp> {
+        self.identity.issued_at
+    }
+
     /// The moment from which the token is no longer valid.
     pub const fn expires_at(&self) -> Timestamp {
         self.identity.expires_at
@@ -127,6 +145,20 @@ impl Principal {
         self.class
     }
 
+    /// The same with what revocations are about: `jti`, and what this sets.
+    #[cfg(test)]
+    pub(crate) fn holding(self, facts: Held<'_>) -> Self {
+        Self::establish(Identity {
+            token_id: facts.token.map(Into::into),
+            session: facts.session.map(Into::into),
+            client_id: facts.client.map(Into::into),
+            team: facts.team.map(Into::into),
+            generation: facts.generation,
+            issued_at: facts.issued_at,
+            ..self.identity
+        })
+    }
+
     /// A principal for tests of later stages, which cannot make one otherwise.
     #[cfg(test)]
     pub(crate) fn for_tests(user: &str, tier: &str, scopes: &[&str]) -> Self {
@@ -140,10 +172,25 @@ impl Principal {
             roles: BTreeSet::new(),
             token_id: Some("jti_0123456789abcdef".into()),
             client_id: None,
+            session: None,
+            generation: None,
+            issued_at: None,
             expires_at: Timestamp::from_seconds(4_102_444_800),
             fingerprint: "tok_00000000".into(),
         })
     }
+}
+
+/// What the token of a principal in a test says.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Held<'a> {
+    pub(crate) token: Option<&'a str>,
+    pub(crate) session: Option<&'a str>,
+    pub(crate) client: Option<&'a str>,
+    pub(crate) team: Option<&'a str>,
+    pub(crate) generation: Option<u64>,
+    pub(crate) issued_at: Option<Timestamp>,
 }
 
 /// A digest of everything but the user that policies can see: tier, team, scopes and roles. Collision-resistant, because

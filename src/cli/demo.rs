@@ -155,7 +155,7 @@ fn facts(config: &Config, gateway: &Gateway) -> Result<Facts, String> {
             email: None,
             scopes: route.scopes_supported.clone(),
             audiences: vec![resource.clone()],
-            lifetime: None,
+            ..Grant::default()
         };
         token::mint(config, &grant)
     };

@@ -112,6 +112,7 @@ impl MintToken {
                 .map(parse_duration)
                 .transpose()
                 .map_err(|error| error.to_string())?,
+            ..Grant::default()
         };
         mint(config, &grant)
     }

@@ -26,13 +26,14 @@ pub use lint::LITERAL_SECRET;
 /// The bytes of a key as people write it.
 pub use meant::decode as key_bytes;
 pub use meant::{
-    Audit, Auth, Certificate, Claims, ClientIdentity, Config, Cors, Endpoint, Issuer, Key,
-    KeySource, Limits, Listen, LogFormat, Logs, Metrics, Policy, PolicyDefault, Profile, Quotas,
-    Route, RouteTools, Sessions, Tier, Tls, TlsVersion, ToolQuota, ToolRules, Transport, Upstream,
-    UserQuota,
+    Addresses, Allow, Audit, Auth, Certificate, Claims, Client, ClientDocuments, ClientIdentity,
+    ClientProof, Config, Cors, Endpoint, Issuer, Key, KeySource, Limits, Listen, LogFormat, Logs,
+    Metrics, Oauth, Policy, PolicyDefault, Profile, Provider, ProviderKind, Quotas, Registration,
+    Revocation, Route, RouteTools, Sessions, Store, Tier, Tls, TlsVersion, ToolQuota, ToolRules,
+    Transport, Upstream, UserQuota, Vault, VaultMode,
 };
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
-pub use overrides::{PREFIX, SHARED, SIGNING};
+pub use overrides::{CLICKUP, PREFIX, SHARED, SIGNING};
 pub use reference::reference;
 pub use schema::schema;
 

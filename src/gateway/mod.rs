@@ -167,6 +167,7 @@ impl Gateway {
             limits: translate::limits(config),
             verifier,
             quotas,
+            fleet: None,
             sessions,
             audit: audit.clone(),
             summary,
@@ -177,6 +178,7 @@ impl Gateway {
                 keep_alive: waits.keep_alive,
                 first_event: waits.first_event,
                 draining: stopping.clone(),
+                revoked: None,
             },
         });
         let (readiness, serving) = readiness(&pipeline);

@@ -12,6 +12,7 @@ use crate::auth::settings::{FetchSettings, IssuerSettings, KeySource};
 use crate::auth::support::Signer;
 use crate::auth::{Bearer, Settings, Verifier};
 use crate::clock::{Clock, Timestamp};
+use crate::fetch::FetchError;
 use crate::units::ByteSize;
 
 use super::issuer::LoopbackIssuer;
@@ -279,7 +280,7 @@ async fn answers_that_are_no_bounded_document_are_refused() {
         .serve("/keys", &json!({"keys": [], "x": "x".repeat(1024)}));
     assert!(matches!(
         net.jwks().refresh().await,
-        Err(JwksError::TooLarge(_))
+        Err(JwksError::Fetch(FetchError::TooLarge(_)))
     ));
     net.idp.serve("/keys", &json!({"keys": []}));
     assert!(matches!(
@@ -301,7 +302,10 @@ async fn an_issuer_that_does_not_answer_is_given_up() {
     let net = Net::start(|issuer| issuer.fetch.timeout = Duration::from_millis(20)).await;
     net.idp.hold().await;
     let refused = net.jwks().refresh().await;
-    assert!(matches!(refused, Err(JwksError::TimedOut(_))));
+    assert!(matches!(
+        refused,
+        Err(JwksError::Fetch(FetchError::TimedOut(_)))
+    ));
 }
 
 #[tokio::test]
@@ -335,7 +339,7 @@ async fn rfc8414_s3_3_the_metadata_of_another_issuer_is_refused() {
         let found = match net.jwks().refresh().await.unwrap_err() {
             JwksError::OtherIssuer { .. } => "other",
             JwksError::Metadata(_) => "metadata",
-            JwksError::Address(_) => "address",
+            JwksError::Fetch(FetchError::Address(_)) => "address",
             _ => "something else",
         };
         assert_eq!(found, expected, "{document}");

@@ -9,6 +9,7 @@ use crate::auth::jwks::Jwks;
 use crate::auth::settings::{IssuerSettings, KeySource};
 use crate::auth::support::Signer;
 use crate::clock::Clock;
+use crate::fetch::FetchError;
 
 use super::issuer::LoopbackIssuer;
 use super::jwks::issuer;
@@ -45,7 +46,7 @@ async fn keys_over_tls_need_a_certificate_of_the_configured_ca() {
     };
     assert!(matches!(
         refresh(None).await,
-        Err(JwksError::Transport { .. })
+        Err(JwksError::Fetch(FetchError::Transport { .. }))
     ));
     assert_eq!(refresh(Some(ca.path().to_owned())).await.unwrap(), 1);
 }
@@ -63,6 +64,9 @@ async fn an_issuer_out_on_the_network_cannot_point_at_our_loopback() {
         ..issuer(&idp)
     };
     let jwks = Jwks::new(&settings, Clock::system()).unwrap();
-    assert!(matches!(jwks.refresh().await, Err(JwksError::Address(_))));
+    assert!(matches!(
+        jwks.refresh().await,
+        Err(JwksError::Fetch(FetchError::Address(_)))
+    ));
     assert!(inside.asked().is_empty());
 }

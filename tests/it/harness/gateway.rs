@@ -252,7 +252,7 @@ impl Rig {
             email: None,
             scopes: who.scopes.clone(),
             audiences: vec![ResourceId::parse(&format!("{PUBLIC}{}", who.path)).unwrap()],
-            lifetime: None,
+            ..Grant::default()
         };
         self.mint.mint(&grant).unwrap().token.expose().clone()
     }

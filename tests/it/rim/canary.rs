@@ -278,7 +278,7 @@ fn tokens_for(file: &Path) -> [String; 3] {
         email: None,
         scopes: vec!["mcp:read".into()],
         audiences: vec![resource.clone()],
-        lifetime: None,
+        ..Grant::default()
     };
     let mint = Mint::new(&gateway::own_tokens(&config).unwrap(), Clock::system()).unwrap();
     let good = mint.mint(&grant).unwrap().token.expose().clone();
