@@ -253,10 +253,10 @@ impl UserKeyRecord {
     /// The master key that it is sealed under, if the metadata can be so.
     pub(in crate::vault) fn master(&self) -> Result<KeyId, Damage> {
         let current = self.envelope(&self.sealed)?;
-        if let Some(previous) = &self.previous {
-            if self.envelope(previous)?.key != current.key {
-                return Err(Damage::Metadata);
-            }
+        if let Some(previous) = &self.previous
+            && self.envelope(previous)?.key != current.key
+        {
+            return Err(Damage::Metadata);
         }
         Ok(current.key)
     }

@@ -264,6 +264,8 @@ impl Place<'_> {
 mod tests {
     use std::collections::BTreeSet;
 
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use proptest::prelude::*;
 
     use super::*;
@@ -357,20 +359,14 @@ mod tests {
     fn r047_the_cipher_is_the_one_that_others_call_aes_256_gcm() {
         // Sealed by OpenSSL's AES-256-GCM under 32 bytes of 7, with the nonce 00 01 .. 0b, for the place below.
         let here = place("12345", "api_key", &["2026-11-20T00:00:00Z"]);
-        let envelope = hex(FOREIGN);
+        let envelope = STANDARD.decode(FOREIGN).unwrap();
         assert_eq!(
             key(7).open(&here, &envelope).unwrap().expose(),
             b"pk_123456_canary-not-a-real-key"
         );
     }
 
-    const FOREIGN: &str = "02d3ad1df705e4cc1e000102030405060708090a0b68eab6412f3aed7c41ed86fd8c391e83cc52d9fa35035a4373af0f97e5b21466d2e4211b1e5fbb699f7ea2573505db";
-
-    fn hex(text: &str) -> Vec<u8> {
-        (0..text.len() / 2)
-            .map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).unwrap())
-            .collect()
-    }
+    const FOREIGN: &str = "AtOtHfcF5MweAAECAwQFBgcICQoLaOq2QS867XxB7Yb9jDkeg8xS2fo1A1pDc68Pl+WyFGbS5CEbHl+7aZ9+olc1Bds=";
 
     #[test]
     fn r058_a_key_shows_its_name_and_nothing_else() {
