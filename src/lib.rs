@@ -30,6 +30,7 @@ pub mod grants;
 pub mod keyfile;
 pub mod limits;
 pub mod listener;
+pub mod login;
 pub mod revocation;
 pub mod session;
 pub mod store;

@@ -21,6 +21,7 @@ mod strict;
 
 // IO, and the keys that it brings
 pub mod discovery;
+pub mod id_token;
 mod jwk;
 pub mod jwks;
 pub mod keys;
