@@ -26,10 +26,11 @@ pub use lint::LITERAL_SECRET;
 /// The bytes of a key as people write it.
 pub use meant::decode as key_bytes;
 pub use meant::{
-    Audit, Auth, Certificate, Claims, ClientIdentity, Config, Cors, Endpoint, Issuer, Key,
-    KeySource, Limits, Listen, LogFormat, Logs, Metrics, Policy, PolicyDefault, Profile, Quotas,
-    Route, RouteTools, Sessions, Tier, Tls, TlsVersion, ToolQuota, ToolRules, Transport, Upstream,
-    UserQuota,
+    Audit, Auth, Certificate, Claims, ClientAuth, ClientIdentity, Config, Cors, Credential,
+    CredentialKind, CredentialSubject, Endpoint, Issuer, Key, KeySource, Limits, Listen, LogFormat,
+    Logs, Metrics, PerUser, Policy, PolicyDefault, Profile, Quotas, Route, RouteTools, Sessions,
+    SigningKey, Tier, Tls, TlsVersion, TokenEndpoint, ToolQuota, ToolRules, Transport, Upstream,
+    UserQuota, Wish,
 };
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use overrides::{PREFIX, SHARED, SIGNING};

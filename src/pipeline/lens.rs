@@ -79,6 +79,11 @@ impl Lens {
         &self.route
     }
 
+    /// Who asks.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     /// How long the answer may go on: one that ends by itself may outlive the caller's token, a stream without an end may
     /// not. The caller opens it again with a fresh token.
     pub fn authority(&self) -> Duration {

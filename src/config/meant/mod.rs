@@ -2,6 +2,7 @@
 //! whose shape was already found right.
 
 mod auth;
+mod credential;
 mod keys;
 mod listen;
 mod policy;
@@ -21,6 +22,10 @@ use super::mistake::Origin;
 use super::raw;
 
 pub use auth::{Auth, Claims, Issuer, Key, KeySource};
+pub use credential::{
+    ClientAuth, Credential, CredentialKind, CredentialSubject, PerUser, SigningKey, TokenEndpoint,
+    Wish,
+};
 pub use keys::decode;
 pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};
 pub use policy::{Policy, PolicyDefault, RouteTools, ToolRules};

@@ -2,6 +2,7 @@
 //! attributes are the schema that the file is checked against; what the words mean is worked out in `config::meant`.
 
 mod auth;
+mod credential;
 mod listen;
 mod quotas;
 mod records;
@@ -12,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::config) use auth::{Auth, Issuer};
+pub(in crate::config) use credential::{ClientAuth, Credential, CredentialKind, CredentialSubject};
 pub(in crate::config) use listen::{Cors, Limits, Listen, PlainHttp, Preset, Tls, TlsVersion};
 pub(in crate::config) use quotas::Quotas;
 pub(in crate::config) use records::{Audit, LogFormat, LogLevel, Logs, Metrics, Sessions};
