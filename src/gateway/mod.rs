@@ -1,6 +1,7 @@
 //! The composition root: makes running parts out of a configuration, binds the sockets, and takes everything down again
 //! in order. Whatever is wrong is found before the first connection is accepted.
 
+mod credential;
 mod translate;
 
 use std::net::SocketAddr;
@@ -37,6 +38,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::connect::ConnectError;
+use crate::upstream::credential::{Keys, PrepareError};
 
 /// The key of the audit chain, where the configuration names none.
 const AUDIT_KEY: &str = "audit.key";
@@ -97,6 +99,12 @@ pub enum StartError {
         #[source]
         source: ConnectError,
     },
+    #[error("credential for the upstream of route {route}")]
+    Credential {
+        route: String,
+        #[source]
+        source: PrepareError,
+    },
     #[error("resource identity `{0}` is no URL")]
     Resource(String),
     #[error("cannot read policy file {path}")]
@@ -148,6 +156,19 @@ impl Gateway {
         clock: Clock,
         waits: Waits,
     ) -> Result<Self, StartError> {
+        Self::start_keeping(config, clock, waits, None).await
+    }
+
+    /// The same with users' credentials out of another place.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_keeping(
+        config: &Config,
+        clock: Clock,
+        waits: Waits,
+        keys: Option<Arc<dyn Keys>>,
+    ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
         let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
@@ -155,7 +176,7 @@ impl Gateway {
         let verifier = Verifier::new(&translate::auth(config), clock.clone())
             .map_err(StartError::Auth)?
             .watched_by(revocations.view());
-        let routes = translate::routes(config, &verifier, &metrics)?;
+        let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
@@ -382,6 +403,11 @@ fn background(
                     .jwks_loaded(source.name(), source.keys_loaded());
             }
             observed.quotas.sweep();
+            for route in &observed.routes {
+                if let Some(credentials) = route.upstream().credentials() {
+                    credentials.sweep();
+                }
+            }
             tokio::time::sleep(OBSERVE).await;
         }
     };
@@ -392,11 +418,12 @@ fn background(
     ]
 }
 
+/// What the parts are set up with, for the verb that tries them without serving.
+pub(crate) use credential::settings as route_credential;
 /// The settings of the log.
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
-/// What the parts are set up with, for the verb that tries them without serving.
 pub(crate) use translate::{
     auth as auth_settings, policies as route_policies, upstream as route_upstream,
 };
