@@ -49,4 +49,5 @@ pub mod pipeline;
 
 // floor 6: everything joined
 pub mod cli;
+pub mod control;
 pub mod gateway;

@@ -69,6 +69,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("pipeline", 5),
     ("gateway", 6),
     ("cli", 6),
+    ("control", 6),
     ("main", 6),
     ("lib", 6),
 ];

@@ -20,3 +20,4 @@ mod revocation;
 mod rim;
 mod sample_server;
 mod security;
+mod vault;
