@@ -176,6 +176,7 @@ impl Gateway {
         let verifier = Verifier::new(&translate::auth(config), clock.clone())
             .map_err(StartError::Auth)?
             .watched_by(revocations.view());
+        let verifier = Arc::new(verifier);
         let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
@@ -195,7 +196,7 @@ impl Gateway {
         let pipeline = Arc::new(Pipeline {
             routes,
             limits: translate::limits(config),
-            verifier,
+            verifier: Arc::clone(&verifier),
             quotas,
             fleet: None,
             sessions,
