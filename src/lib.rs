@@ -42,6 +42,7 @@ pub mod vault;
 pub mod web;
 
 // floor 4: servers that live in the binary
+pub mod account;
 pub mod demo;
 
 // floor 5: the order

@@ -65,6 +65,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("audit/reader", 3),
     ("audit/resume", 3),
     ("audit/writer", 3),
+    ("account", 4),
     ("demo", 4),
     ("pipeline", 5),
     ("gateway", 6),
