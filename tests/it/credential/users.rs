@@ -63,7 +63,7 @@ async fn a_user_without_a_credential_hears_where_to_sign_in_and_nothing_is_sent(
     let lines = audit::wait_for_those_with(rig.audit_dir(), "upstream_credential", 4).await;
     for line in &lines {
         assert_eq!(
-            (&line["user_id"], &line["decision"]["stage"]),
+            (&line["user_id"], &line["stage"]),
             (&"alice".into(), &"upstream".into()),
             "{line}"
         );
