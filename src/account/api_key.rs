@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::me::shown;
 use super::{Account, refusal};
 use crate::audit::event::{Event, Severity};
-use crate::login::error::LoginError;
-use crate::login::ExchangeError;
 use crate::auth::Principal;
+use crate::login::ExchangeError;
+use crate::login::error::LoginError;
 use crate::random;
 use crate::secret::Secret;
 use crate::users;
@@ -73,7 +73,10 @@ impl Account {
             Ok(params) => params,
             Err(error) => return refusal::unreadable(&error, visit),
         };
-        let removed = match (self.provider(params.find("provider"), visit), &self.parts.vault) {
+        let removed = match (
+            self.provider(params.find("provider"), visit),
+            &self.parts.vault,
+        ) {
             (Err(refusal), _) => return refusal.user(user),
             (Ok(provider), Some(vault)) => vault.remove(user, &place(provider)).await,
             (Ok(_), None) => Ok(false),
@@ -101,7 +104,13 @@ impl Account {
         }
         let vault = self.parts.vault.as_ref().ok_or_else(|| {
             let message = "This gateway keeps no keys";
-            Reply::error(StatusCode::NOT_FOUND, "not_found", message, None, &visit.request_id)
+            Reply::error(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                message,
+                None,
+                &visit.request_id,
+            )
         })?;
         let user = principal.user().as_str();
         self.check_owner(user, provider, &key, visit).await?;
@@ -139,8 +148,7 @@ impl Account {
         };
         let known = users::find(&*self.parts.store, user).await;
         let known = known.map_err(|_| refusal::unavailable(visit))?;
-        let signed_in_there =
-            known.is_some_and(|held| held.record.provider == provider);
+        let signed_in_there = known.is_some_and(|held| held.record.provider == provider);
         if signed_in_there && owner.0 != user {
             return Err(Reply::error(
                 StatusCode::FORBIDDEN,
@@ -183,7 +191,8 @@ fn place(provider: &str) -> String {
 
 /// Something that can stand in a header.
 fn is_key(key: &str) -> bool {
-    (KEY_MIN_BYTES..=KEY_MAX_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic())
+    (KEY_MIN_BYTES..=KEY_MAX_BYTES).contains(&key.len())
+        && key.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn invalid(message: &str, visit: &Visit) -> Reply {

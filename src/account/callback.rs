@@ -71,7 +71,10 @@ fn label(user: &User) -> &str {
 fn noted(mut reply: Reply, user: &User, provider: &str) -> Reply {
     reply.note.event.get_or_insert(Event::OauthCallback);
     reply.note.user.get_or_insert_with(|| user.id.clone());
-    reply.note.team = reply.note.team.or_else(|| user.team().map(|t| t.id.clone()));
+    reply.note.team = reply
+        .note
+        .team
+        .or_else(|| user.team().map(|t| t.id.clone()));
     reply
         .detail("provider", provider)
         .detail("tier", user.tier.as_str())

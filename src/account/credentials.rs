@@ -107,7 +107,9 @@ impl Account {
             return Ok(None);
         };
         let request = Some(visit.request_id.as_str());
-        let opened = vault.open_for(request, &user.id, &name(&user.provider)).await;
+        let opened = vault
+            .open_for(request, &user.id, &name(&user.provider))
+            .await;
         let opened = opened.map_err(|error| refusal::of_vault(&error, visit))?;
         let Some(mut written) =
             opened.and_then(|text| serde_json::from_str::<Written>(text.expose()).ok())

@@ -8,8 +8,8 @@
 //! **Refuses** whoever holds no valid token, with the nested error body of the seeds (C54).
 
 mod api_key;
-mod caller;
 mod callback;
+mod caller;
 mod credentials;
 mod enter;
 mod leave;

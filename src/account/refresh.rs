@@ -101,11 +101,7 @@ impl Account {
     }
 
     /// The session that a token belongs to, which must be one of the gateway's own.
-    async fn session_of(
-        &self,
-        principal: &Arc<Principal>,
-        visit: &Visit,
-    ) -> Result<Grant, Reply> {
+    async fn session_of(&self, principal: &Arc<Principal>, visit: &Visit) -> Result<Grant, Reply> {
         let user = principal.user().as_str();
         if principal.client_id().is_some() {
             return Err(self.lapsed(Lapse::OfClient, visit).user(user));
@@ -133,7 +129,11 @@ impl Account {
             .expires_at()
             .plus(self.parts.settings.grace)
             .plus(SEEN_MARGIN);
-        let created = self.parts.store.create(&seen, Vec::new(), Some(until)).await;
+        let created = self
+            .parts
+            .store
+            .create(&seen, Vec::new(), Some(until))
+            .await;
         match created {
             Ok(Some(_)) => Ok(()),
             Ok(None) => {

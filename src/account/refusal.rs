@@ -1,7 +1,7 @@
 //! Refusals of the account's endpoints: nested bodies, challenges, and the audit line that each deserves.
 
-use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::json;
 
 use super::Account;

@@ -40,7 +40,11 @@ impl Account {
         let opened = self.parts.grants.open(new).await;
         let (grant, refresh_token) = opened.map_err(|_| refusal::unavailable(visit))?;
         let minted = self.mint_session(user, &grant, visit)?;
-        let mut record = Record::new(Event::TokenIssued, self.parts.clock.now(), &visit.request_id);
+        let mut record = Record::new(
+            Event::TokenIssued,
+            self.parts.clock.now(),
+            &visit.request_id,
+        );
         record
             .user(&user.id)
             .token_id(&minted.token_id)

@@ -10,6 +10,7 @@
     clippy::string_slice
 )]
 
+mod credential;
 mod essays;
 mod floors;
 mod harness;

@@ -126,7 +126,15 @@ impl Personal {
             return Ok(Found::Token(saved.access_token));
         }
         if shelf.renewal.is_some() && saved.refresh_token.is_some() {
-            return self.renew(user, &kept, not).await.map(Found::Renewed);
+            // A refresh token that is over is not offered again and again.
+            let print = Print::of(kept.expose());
+            if let Some(error) = self.slots.marked(user, print) {
+                return Err(error);
+            }
+            return match self.renew(user, &kept, not).await {
+                Err(CredentialError::Expired(_)) => Err(self.expire(user, print)),
+                renewed => renewed.map(Found::Renewed),
+            };
         }
         if saved.is_over(now) {
             return Err(CredentialError::Expired(shelf.provider.clone()));

@@ -257,7 +257,10 @@ impl Slot {
                 Ok(held)
             }
             Err(error) => {
-                if matches!(error, CredentialError::Endpoint(_)) {
+                if matches!(
+                    error,
+                    CredentialError::Endpoint(_) | CredentialError::Expired(_)
+                ) {
                     self.note(error.clone(), now + TROUBLE);
                 }
                 self.last(now, want).ok_or(error)

@@ -232,4 +232,8 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     Some(
         value
             .replace("&quot;", "\"")
-            
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&"),
+    )
+}
