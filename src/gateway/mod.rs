@@ -23,6 +23,7 @@ use crate::auth::discovery::JwksError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
+use crate::control::{self, Control, ControlError, People, Verbs};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
 use crate::listener::tls::{MinVersion, TlsError, acceptor, expiry};
@@ -91,6 +92,8 @@ pub enum StartError {
     Auth(#[source] SetupError),
     #[error("it cannot be known what was revoked")]
     Revocations(#[source] StoreError),
+    #[error(transparent)]
+    Control(ControlError),
     #[error("session ids cannot be sealed")]
     Sessions(#[source] SessionError),
     #[error("upstream of route {route}")]
@@ -172,7 +175,7 @@ impl Gateway {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
         let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
-        let revocations = revocations(config, store, clock.clone()).await?;
+        let revocations = revocations(config, Arc::clone(&store), clock.clone()).await?;
         let verifier = Verifier::new(&translate::auth(config), clock.clone())
             .map_err(StartError::Auth)?
             .watched_by(revocations.view());
@@ -212,8 +215,17 @@ impl Gateway {
                 revoked: Some(revocations.watch()),
             },
         });
+        let people = People {
+            store,
+            revocations: Arc::clone(&revocations),
+            grants: None,
+            vault: None,
+            clock: pipeline.clock.clone(),
+        };
+        let control = control(config, control::verbs(&people, audit.clone())).await?;
         let (readiness, serving) = readiness(&pipeline, &revocations);
         let mut background = background(&pipeline, readiness, ops_socket);
+        background.extend(control.map(|control| tokio::spawn(control.run())));
         let keeper = Arc::clone(&revocations);
         background.push(tokio::spawn(async move { keeper.run().await }));
         let gate = Gate {
@@ -283,7 +295,8 @@ fn transport(
     Ok((Some(acceptor(&cert, &key, min)?), ca_file))
 }
 
-fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
+/// The trail, and what of a call's arguments it keeps. One process at a time has it.
+pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
@@ -319,6 +332,18 @@ async fn revocations(
     let revocations = Revocations::new(store, settings, clock).aged_by(Clock::system());
     revocations.poll().await.map_err(StartError::Revocations)?;
     Ok(Arc::new(revocations))
+}
+
+/// The operator's socket. A folder in which there can be none is no reason not to serve.
+async fn control(config: &Config, verbs: Verbs) -> Result<Option<Control>, StartError> {
+    match Control::bind(&config.state_dir, Arc::new(verbs)).await {
+        Ok(control) => Ok(Some(control)),
+        Err(ControlError::Io { path, source }) => {
+            warn!(path = %path.display(), error = %source, "no control socket: users can be shut out only by other gateways of the store");
+            Ok(None)
+        }
+        Err(error) => Err(StartError::Control(error)),
+    }
 }
 
 fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
