@@ -44,10 +44,12 @@ pub mod web;
 // floor 4: servers that live in the binary
 pub mod account;
 pub mod demo;
+pub mod oauth;
 
 // floor 5: the order
 pub mod pipeline;
 
 // floor 6: everything joined
 pub mod cli;
+pub mod control;
 pub mod gateway;

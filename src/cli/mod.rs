@@ -12,6 +12,7 @@ mod run;
 mod serving;
 mod start;
 mod token;
+mod user;
 mod vault;
 
 use std::path::PathBuf;
@@ -54,6 +55,7 @@ pub enum Command {
     #[command(subcommand)]
     Audit(audit::Audit),
     #[command(subcommand)]
+    User(user::User),
     Vault(vault::VaultVerb),
 }
 
@@ -97,6 +99,7 @@ pub fn run(cli: &Cli, env: &Environment, out: &mut Output<'_>) -> Exit {
         Command::Keys(keys) => keys.run(out),
         Command::Token(token) => token.run(env, out),
         Command::Audit(audit) => audit.run(out),
+        Command::User(user) => user.run(env, out),
         Command::Vault(vault) => vault.run(env, out),
     }
 }

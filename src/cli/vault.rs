@@ -12,10 +12,10 @@ use super::start::Source;
 use super::{Exit, Output};
 use crate::audit::{ChainKey, Settings as TrailSettings, Sink};
 use crate::clock::Clock;
-use crate::config::{Config, Environment, key_bytes};
+use crate::config::{Config, Environment, VaultMode, key_bytes};
 use crate::keyfile;
 use crate::secret::Secret;
-use crate::store::{Memory, Store};
+use crate::store::{Redb, Store, redb};
 use crate::vault::v1::V1Key;
 use crate::vault::{DUMP_MAX_BYTES, Dump, Keeping, Progress, Rotation, Settings, Status, Vault};
 
@@ -36,16 +36,17 @@ pub enum VaultVerb {
 
 /// Says how much is sealed under which key, and which key may go
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sallygate vault status --store redis://127.0.0.1")]
+#[command(after_help = "Example:\n  sallygate vault status")]
 pub struct StatusVerb {
     #[command(flatten)]
-    place: Place,
+    source: Source,
 }
 
-/// Seals everything anew under the current key, while the gateway runs
+/// Seals everything anew under the current key
 ///
 /// Put the new key into ENCRYPTION_KEY and the old one into ENCRYPTION_KEY_PREVIOUS of every process first. It may be
-/// stopped at any time, and goes on where it was when it is run again.
+/// stopped at any time, and goes on where it was when it is run again. The embedded store belongs to one process at a
+/// time: with it, the gateway has to be stopped meanwhile.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -53,7 +54,7 @@ pub struct StatusVerb {
 )]
 pub struct Rotate {
     #[command(flatten)]
-    place: Place,
+    source: Source,
     /// Give each user a new data key too, and seal every secret anew: after a store was in foreign hands
     #[arg(long)]
     data_keys: bool,
@@ -73,7 +74,7 @@ pub struct Rotate {
 )]
 pub struct Import {
     #[command(flatten)]
-    place: Place,
+    source: Source,
     /// The dump
     #[arg(long = "file", value_name = "FILE")]
     dump: PathBuf,
@@ -85,31 +86,21 @@ pub struct Import {
     replace: bool,
 }
 
-/// Where the vault is.
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    source: Source,
-    /// The store
-    #[arg(long, value_name = "URL", default_value = "memory:")]
-    store: String,
-}
-
 impl VaultVerb {
     pub(super) fn run(&self, env: &Environment, out: &mut Output<'_>) -> Exit {
-        let place = match self {
-            Self::Status(status) => &status.place,
-            Self::Rotate(rotate) => &rotate.place,
-            Self::Import(import) => &import.place,
+        let source = match self {
+            Self::Status(status) => &status.source,
+            Self::Rotate(rotate) => &rotate.source,
+            Self::Import(import) => &import.source,
         };
-        let Some(config) = place.source.config_without_upstream(env, out) else {
+        let Some(config) = source.config_without_upstream(env, out) else {
             return Exit::Failed;
         };
         let outcome = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| explained(&error))
-            .and_then(|runtime| runtime.block_on(self.act(place, &config, env, out)));
+            .and_then(|runtime| runtime.block_on(self.act(&config, env, out)));
         outcome.unwrap_or_else(|problem| {
             out.trouble(problem);
             Exit::Failed
@@ -118,13 +109,18 @@ impl VaultVerb {
 
     async fn act(
         &self,
-        place: &Place,
         config: &Config,
         env: &Environment,
         out: &mut Output<'_>,
     ) -> Result<Exit, String> {
         let clock = Clock::system();
-        let store = open_store(&place.store, &clock)?;
+        if config.vault.mode == VaultMode::Memory {
+            return Err(
+                "credentials are kept in memory alone (vault.mode), and end with the gateway"
+                    .into(),
+            );
+        }
+        let store = open_store(config, &clock)?;
         let trail = trail(config, clock.clone())?;
         let opened = Vault::open(store, &settings(config, env), clock, trail.clone()).await;
         let done = match opened {
@@ -146,18 +142,24 @@ impl VaultVerb {
     }
 }
 
-/// The store of this address.
-fn open_store(address: &str, clock: &Clock) -> Result<Arc<dyn Store>, String> {
-    match address {
-        "memory:" => Ok(Arc::new(Memory::new(clock.clone()))),
-        other => Err(format!("`{other}` is no store that this version can open")),
+/// The store of the configuration.
+fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, String> {
+    if config.store.url.is_some() {
+        return Err("this version cannot reach a Redis from here".into());
     }
+    let store = Redb::open(&config.store.file, &redb::Settings::default(), clock);
+    Ok(Arc::new(store.map_err(|error| explained(&error))?))
 }
 
 fn settings(config: &Config, env: &Environment) -> Settings {
     let previous = env.value(PREVIOUS).unwrap_or_default();
     Settings {
-        keeping: Keeping::Vault,
+        keeping: match config.vault.mode {
+            VaultMode::Vault => Keeping::Vault,
+            VaultMode::Keychain => Keeping::Keychain,
+            VaultMode::Memory => Keeping::Memory,
+        },
+        cache_ttl: config.vault.cache,
         key: config.encryption_key.clone(),
         previous: previous
             .split(',')
@@ -322,7 +324,7 @@ mod tests {
         let state = folder.path().join("state");
         let state = state.to_str().unwrap();
         let file = folder.path().join("sallygate.yaml");
-        let text = "upstream: {url: \"http://127.0.0.1:1/mcp\"}\n";
+        let text = "upstream: {url: \"http://127.0.0.1:1/mcp\"}\nvault: {mode: vault}\n";
         std::fs::write(&file, text).unwrap();
         let own = [("JWT_SECRET", SIGNING), ("SALLYGATE_STATE_DIR", state)];
         let env = own.iter().chain(env).copied().collect();
@@ -342,15 +344,11 @@ mod tests {
     }
 
     #[test]
-    fn r082_without_a_key_or_a_store_the_verbs_say_what_is_missing() {
+    fn r082_without_a_key_the_verbs_say_what_is_missing() {
         let folder = tempfile::tempdir().unwrap();
         let (exit, text) = said(&folder, &["status"], &[]);
         assert_eq!(exit, Exit::Failed);
         assert!(text.contains("ENCRYPTION_KEY"), "{text}");
-        let elsewhere = ["status", "--store", "ftp://x"];
-        let (exit, text) = said(&folder, &elsewhere, &[("ENCRYPTION_KEY", KEY)]);
-        assert_eq!(exit, Exit::Failed);
-        assert!(text.contains("ftp://x") && !text.contains(KEY), "{text}");
     }
 
     #[test]
@@ -387,8 +385,10 @@ mod tests {
         assert_eq!(imported, (Exit::Done, "1 secrets sealed\n".into()));
         let (exit, text) = said(&folder, &["status"], &env);
         assert_eq!(exit, Exit::Done, "{text}");
+        assert!(text.starts_with("1 secrets of 1 users\n"), "{text}");
         assert!(text.contains("current"), "{text}");
         let (exit, text) = said(&folder, &["rotate", "--data-keys", "--retire"], &env);
         assert_eq!(exit, Exit::Done, "{text}");
+        assert!(text.starts_with("1 users, 1 secrets sealed anew"), "{text}");
     }
 }

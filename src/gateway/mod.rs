@@ -1,6 +1,7 @@
 //! The composition root: makes running parts out of a configuration, binds the sockets, and takes everything down again
 //! in order. Whatever is wrong is found before the first connection is accepted.
 
+mod credential;
 mod translate;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use crate::auth::discovery::JwksError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
+use crate::control::{self, Control, ControlError, People, Verbs};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
 use crate::listener::tls::{MinVersion, TlsError, acceptor, expiry};
@@ -37,6 +39,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::connect::ConnectError;
+use crate::upstream::credential::{Keys, PrepareError};
 
 /// The key of the audit chain, where the configuration names none.
 const AUDIT_KEY: &str = "audit.key";
@@ -89,6 +92,8 @@ pub enum StartError {
     Auth(#[source] SetupError),
     #[error("it cannot be known what was revoked")]
     Revocations(#[source] StoreError),
+    #[error(transparent)]
+    Control(ControlError),
     #[error("session ids cannot be sealed")]
     Sessions(#[source] SessionError),
     #[error("upstream of route {route}")]
@@ -96,6 +101,12 @@ pub enum StartError {
         route: String,
         #[source]
         source: ConnectError,
+    },
+    #[error("credential for the upstream of route {route}")]
+    Credential {
+        route: String,
+        #[source]
+        source: PrepareError,
     },
     #[error("resource identity `{0}` is no URL")]
     Resource(String),
@@ -148,14 +159,28 @@ impl Gateway {
         clock: Clock,
         waits: Waits,
     ) -> Result<Self, StartError> {
+        Self::start_keeping(config, clock, waits, None).await
+    }
+
+    /// The same with users' credentials out of another place.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_keeping(
+        config: &Config,
+        clock: Clock,
+        waits: Waits,
+        keys: Option<Arc<dyn Keys>>,
+    ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
         let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
-        let revocations = revocations(config, store, clock.clone()).await?;
+        let revocations = revocations(config, Arc::clone(&store), clock.clone()).await?;
         let verifier = Verifier::new(&translate::auth(config), clock.clone())
             .map_err(StartError::Auth)?
             .watched_by(revocations.view());
-        let routes = translate::routes(config, &verifier, &metrics)?;
+        let verifier = Arc::new(verifier);
+        let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
@@ -174,7 +199,7 @@ impl Gateway {
         let pipeline = Arc::new(Pipeline {
             routes,
             limits: translate::limits(config),
-            verifier,
+            verifier: Arc::clone(&verifier),
             quotas,
             fleet: None,
             sessions,
@@ -190,8 +215,17 @@ impl Gateway {
                 revoked: Some(revocations.watch()),
             },
         });
+        let people = People {
+            store,
+            revocations: Arc::clone(&revocations),
+            grants: None,
+            vault: None,
+            clock: pipeline.clock.clone(),
+        };
+        let control = control(config, control::verbs(&people, audit.clone())).await?;
         let (readiness, serving) = readiness(&pipeline, &revocations);
         let mut background = background(&pipeline, readiness, ops_socket);
+        background.extend(control.map(|control| tokio::spawn(control.run())));
         let keeper = Arc::clone(&revocations);
         background.push(tokio::spawn(async move { keeper.run().await }));
         let gate = Gate {
@@ -261,7 +295,8 @@ fn transport(
     Ok((Some(acceptor(&cert, &key, min)?), ca_file))
 }
 
-fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
+/// The trail, and what of a call's arguments it keeps. One process at a time has it.
+pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
@@ -297,6 +332,18 @@ async fn revocations(
     let revocations = Revocations::new(store, settings, clock).aged_by(Clock::system());
     revocations.poll().await.map_err(StartError::Revocations)?;
     Ok(Arc::new(revocations))
+}
+
+/// The operator's socket. A folder in which there can be none is no reason not to serve.
+async fn control(config: &Config, verbs: Verbs) -> Result<Option<Control>, StartError> {
+    match Control::bind(&config.state_dir, Arc::new(verbs)).await {
+        Ok(control) => Ok(Some(control)),
+        Err(ControlError::Io { path, source }) => {
+            warn!(path = %path.display(), error = %source, "no control socket: users can be shut out only by other gateways of the store");
+            Ok(None)
+        }
+        Err(error) => Err(StartError::Control(error)),
+    }
 }
 
 fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
@@ -382,6 +429,11 @@ fn background(
                     .jwks_loaded(source.name(), source.keys_loaded());
             }
             observed.quotas.sweep();
+            for route in &observed.routes {
+                if let Some(credentials) = route.upstream().credentials() {
+                    credentials.sweep();
+                }
+            }
             tokio::time::sleep(OBSERVE).await;
         }
     };
@@ -392,11 +444,12 @@ fn background(
     ]
 }
 
+/// What the parts are set up with, for the verb that tries them without serving.
+pub(crate) use credential::settings as route_credential;
 /// The settings of the log.
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
-/// What the parts are set up with, for the verb that tries them without serving.
 pub(crate) use translate::{
     auth as auth_settings, policies as route_policies, upstream as route_upstream,
 };

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use http::Uri;
 use tracing::warn;
 
-use super::StartError;
+use super::{StartError, credential};
 use crate::auth::header::{Algorithm, TypeRule};
 use crate::auth::settings::{
     ClaimMapping, IssuerSettings, KeySource, OwnKey, OwnSettings, Settings as AuthSettings,
 };
 use crate::auth::{ResourceId, ResourceMetadata, Verifier};
+use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint};
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
 use crate::pipeline::{Answers, Route, RouteParts};
@@ -20,6 +21,7 @@ use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
 use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
+use crate::upstream::credential::{Credentials, Keys};
 use crate::upstream::{self, Target, Upstream};
 use crate::{limits, listener, mcp};
 
@@ -192,11 +194,16 @@ pub(super) fn routes(
     config: &Config,
     verifier: &Verifier,
     metrics: &Arc<Metrics>,
+    keys: Option<&Arc<dyn Keys>>,
+    clock: &Clock,
 ) -> Result<Vec<Arc<Route>>, StartError> {
     config
         .routes
         .iter()
-        .map(|route| one_route(config, route, verifier, metrics))
+        .map(|route| {
+            let upstream = shown(config, route, keys, clock)?;
+            one_route(config, route, verifier, metrics, upstream)
+        })
         .collect()
 }
 
@@ -205,6 +212,7 @@ fn one_route(
     route: &config::Route,
     verifier: &Verifier,
     metrics: &Arc<Metrics>,
+    upstream: Upstream,
 ) -> Result<Arc<Route>, StartError> {
     let resource = ResourceId::parse(&route.resource)
         .map_err(|_| StartError::Resource(route.resource.clone()))?;
@@ -218,11 +226,6 @@ fn one_route(
     let metadata =
         ResourceMetadata::new(&resource, servers, route.scopes_supported.iter().cloned())
             .named(&route.name);
-    let settings = upstream(config, &route.upstream);
-    let upstream = Upstream::new(settings).map_err(|source| StartError::Upstream {
-        route: route.name.clone(),
-        source,
-    })?;
     let scopes = if route.required_scopes.is_empty() {
         &route.scopes_supported
     } else {
@@ -246,6 +249,28 @@ fn one_route(
         },
         meter: metrics.route(&route.name),
     }))
+}
+
+/// The upstream of a route, with what it is shown.
+fn shown(
+    config: &Config,
+    route: &config::Route,
+    keys: Option<&Arc<dyn Keys>>,
+    clock: &Clock,
+) -> Result<Upstream, StartError> {
+    let settings = upstream(config, &route.upstream);
+    let upstream = Upstream::new(settings).map_err(|source| StartError::Upstream {
+        route: route.name.clone(),
+        source,
+    })?;
+    let credentials = credential::settings(config, &route.upstream)
+        .map(|settings| Credentials::new(&settings, keys.cloned(), clock))
+        .transpose()
+        .map_err(|source| StartError::Credential {
+            route: route.name.clone(),
+            source,
+        })?;
+    Ok(upstream.showing(credentials))
 }
 
 pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::Settings {

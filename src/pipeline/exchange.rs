@@ -14,8 +14,9 @@ use super::{reply, stream};
 use crate::mcp::{Id, errors};
 use crate::session::SessionSeal;
 use crate::stage::Stage;
-use crate::upstream::UpstreamError;
+use crate::upstream::credential::CredentialError;
 use crate::upstream::headers::{self, SESSION_ID};
+use crate::upstream::{Upstream, UpstreamError};
 
 /// How the gateway keeps a stream alive and ends it.
 pub use stream::Pace;
@@ -32,7 +33,8 @@ pub enum Relayed {
 /// Sends what was cleared and relays the answer.
 ///
 /// # Errors
-/// A 502 or 504 with a JSON-RPC error where there is no answer that could be relayed.
+/// A 502 or 504 with a JSON-RPC error where there is no answer that could be relayed; a 403 where the upstream needs a
+/// credential that the user has not given, and a 503 where that cannot be known.
 ///
 /// # Cancel safety
 /// Dropping the future ends the exchange with the upstream.
@@ -43,24 +45,77 @@ pub async fn exchange(
     pace: Pace,
 ) -> Result<Response<ReplyBody>, Denial> {
     let id = cleared.id.clone();
-    relay(cleared, lens, seal, pace)
+    let opens_session = cleared.opens_session;
+    let sent = match send(cleared, &lens).await {
+        Ok(sent) => sent,
+        Err(Unsent::Credential(error)) => return Err(withheld(&error, id.as_ref())),
+        Err(Unsent::Upstream(error)) => return Err(failed(&error, id.as_ref())),
+    };
+    relay(sent, opens_session, lens, seal, pace)
         .await
         .map_err(|error| failed(&error, id.as_ref()))
 }
 
+/// Why there is no answer at all.
+#[derive(Debug)]
+enum Unsent {
+    Credential(CredentialError),
+    Upstream(UpstreamError),
+}
+
+impl From<CredentialError> for Unsent {
+    fn from(error: CredentialError) -> Self {
+        Self::Credential(error)
+    }
+}
+
+impl From<UpstreamError> for Unsent {
+    fn from(error: UpstreamError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+/// Sends the request with the credential that the upstream wants to see. A credential may have ended before its time, so
+/// the first 401 is answered with a fresh one, where there is one, and the second is believed: a request that was refused
+/// for its credential was not carried out.
+async fn send(cleared: Cleared, lens: &Lens) -> Result<Response<Incoming>, Unsent> {
+    let upstream: &Upstream = lens.route().upstream();
+    let Cleared {
+        method,
+        mut headers,
+        body,
+        ..
+    } = cleared;
+    let Some(credentials) = upstream.credentials() else {
+        return Ok(upstream.exchange(method, headers, body).await?);
+    };
+    let principal = lens.principal();
+    let first = credentials.apply(principal, &mut headers).await?;
+    let sent = upstream
+        .exchange(method.clone(), headers.clone(), body.clone())
+        .await?;
+    if sent.status() != StatusCode::UNAUTHORIZED {
+        return Ok(sent);
+    }
+    drop(sent);
+    let second = credentials.replace(principal, first, &mut headers).await?;
+    let sent = upstream.exchange(method, headers, body).await?;
+    if sent.status() == StatusCode::UNAUTHORIZED {
+        return Err(credentials.refused(principal, second).into());
+    }
+    Ok(sent)
+}
+
 async fn relay(
-    cleared: Cleared,
+    sent: Response<Incoming>,
+    opens_session: bool,
     lens: Lens,
     seal: &SessionSeal,
     pace: Pace,
 ) -> Result<Response<ReplyBody>, UpstreamError> {
-    let upstream = lens.route().upstream();
-    let sent = upstream
-        .exchange(cleared.method, cleared.headers, cleared.body)
-        .await?;
     judge(&sent)?;
     let mut outgoing = headers::toward_downstream(sent.headers());
-    if cleared.opens_session {
+    if opens_session {
         session(sent.headers(), &mut outgoing, &lens, seal)?;
     }
     let status = sent.status();
@@ -142,6 +197,25 @@ fn failed(error: &UpstreamError, id: Option<&Id>) -> Denial {
         error.public(),
         Some(data),
     );
+    Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error))
+}
+
+/// What the caller can do about a credential that is not there. An error of the protocol that asks for a visit to a web
+/// page is retired (MCP 2026-07-28), so the page stands in the message, and among the data for programs.
+fn withheld(error: &CredentialError, id: Option<&Id>) -> Denial {
+    let status = error.status();
+    let provider = error.provider();
+    let data = serde_json::json!({
+        "code": error.reason(),
+        "provider": provider.map(|one| &*one.provider),
+        "login_url": provider.and_then(|one| one.sign_in.as_deref()),
+    });
+    let data = match provider {
+        Some(_) => data,
+        None => serde_json::json!({ "code": error.reason() }),
+    };
+    let code = i64::from(status.as_u16());
+    let body = errors::error(id.into(), code, &error.public(), Some(data));
     Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error))
 }
 

@@ -79,6 +79,11 @@ impl Lens {
         &self.route
     }
 
+    /// Who asks.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     /// How long the answer may go on: one that ends by itself may outlive the caller's token, a stream without an end may
     /// not. The caller opens it again with a fresh token.
     pub fn authority(&self) -> Duration {
@@ -91,11 +96,6 @@ impl Lens {
             .millis()
             .saturating_sub(self.now.millis());
         Duration::from_millis(u64::try_from(left).unwrap_or(0)) + LEEWAY
-    }
-
-    /// Who asked.
-    pub fn principal(&self) -> &Principal {
-        &self.principal
     }
 
     /// What the answer is looked at for.

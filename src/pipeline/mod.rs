@@ -56,7 +56,7 @@ pub struct Pipeline {
     /// What bounds a request.
     pub limits: limits::Settings,
     /// Who may call.
-    pub verifier: Verifier,
+    pub verifier: Arc<Verifier>,
     /// How often.
     pub quotas: Quotas,
     /// How often over all gateways, where there are several.

@@ -9,6 +9,7 @@
 //! credentials that the operator configured for this upstream.
 
 pub mod connect;
+pub mod credential;
 pub mod headers;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 
 use crate::secret::Secret;
 use connect::{ConnectError, Connector};
+use credential::Credentials;
 
 /// Where an upstream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,6 +168,7 @@ pub struct Upstream {
     headers: HeaderMap,
     forward: Vec<HeaderName>,
     settings: Settings,
+    credentials: Option<Credentials>,
 }
 
 impl Upstream {
@@ -193,7 +196,19 @@ impl Upstream {
             headers,
             forward: settings.forward.clone(),
             settings,
+            credentials: None,
         })
+    }
+
+    /// The same, shown these credentials with every request.
+    pub fn showing(mut self, credentials: Option<Credentials>) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    /// What it is shown with every request.
+    pub const fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
     }
 
     /// How long its body may be silent.

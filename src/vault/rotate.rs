@@ -7,6 +7,10 @@
 //! key goes when a whole pass found nothing under it.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::data_keys::ATTEMPTS;
 use super::error::{Damage, VaultError};
@@ -19,7 +23,9 @@ use crate::random;
 use crate::store::{Held, Record, record};
 
 /// Users between two notes of how far it has come.
-const BATCH: usize = 50;
+const BATCH: usize = 64;
+/// Users at once: a store that confirms what is on the disk confirms many changes as fast as one.
+const AT_ONCE: usize = 16;
 /// Secrets that are looked at in one go.
 const PAGE: usize = 100;
 /// Passes over all users before it is left to the next run.
@@ -47,6 +53,20 @@ pub struct Progress {
     pub retired: u64,
     /// Everything is under the current key, but for damaged records.
     pub is_done: bool,
+}
+
+/// What several users at once add to the progress.
+#[derive(Debug, Default)]
+struct Tally {
+    secrets: AtomicU64,
+    damaged: AtomicU64,
+}
+
+impl Tally {
+    fn move_to(&self, progress: &mut Progress) {
+        progress.secrets += self.secrets.swap(0, Relaxed);
+        progress.damaged += self.damaged.swap(0, Relaxed);
+    }
 }
 
 /// What became of a secret.
@@ -132,10 +152,17 @@ impl Vault {
             if found.is_empty() {
                 return Ok(ControlFlow::Continue(()));
             }
+            let tally = Tally::default();
+            let renewal = cursor.renewal.clone();
+            let turns = found.into_iter().map(|(id, _)| async {
+                let turn = self.turn(&id, renewal.as_deref(), &tally).await;
+                turn.map(|()| id)
+            });
+            let mut turns = stream::iter(turns).buffered(AT_ONCE);
             let mut flow = ControlFlow::Continue(());
-            for (id, _) in found {
-                self.turn(&id, cursor.renewal.as_deref(), progress).await?;
+            while let Some(id) = turns.try_next().await? {
                 progress.users += 1;
+                tally.move_to(progress);
                 cursor.after = Some(id);
                 flow = watch(progress);
                 if flow.is_break() {
@@ -153,23 +180,18 @@ impl Vault {
     }
 
     /// Brings one user up to date.
-    async fn turn(
-        &self,
-        id: &str,
-        renewal: Option<&str>,
-        progress: &mut Progress,
-    ) -> Result<(), VaultError> {
+    async fn turn(&self, id: &str, renewal: Option<&str>, tally: &Tally) -> Result<(), VaultError> {
         let Some(user) = names::parse_user(id) else {
-            progress.damaged += 1;
+            tally.damaged.fetch_add(1, Relaxed);
             return Ok(());
         };
         for _ in 0..ATTEMPTS {
-            match self.step(&user, renewal, progress).await {
+            match self.step(&user, renewal, tally).await {
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Ok(ControlFlow::Continue(())) => {}
                 Err(error @ VaultError::Tampered { .. }) => {
                     self.trail.damaged(None, &user, "", &error);
-                    progress.damaged += 1;
+                    tally.damaged.fetch_add(1, Relaxed);
                     return Ok(());
                 }
                 Err(error) => return Err(error),
@@ -183,14 +205,14 @@ impl Vault {
         &self,
         user: &str,
         renewal: Option<&str>,
-        progress: &mut Progress,
+        tally: &Tally,
     ) -> Result<ControlFlow<()>, VaultError> {
         let Some(held) = self.user_key(user).await? else {
             return Ok(ControlFlow::Break(()));
         };
         let mut keys = self.open_user_key(&held.record, user)?;
         if keys.previous.is_some() {
-            if self.move_secrets(user, &keys, progress).await? {
+            if self.move_secrets(user, &keys, tally).await? {
                 keys.previous = None;
             } else if self.is_current(&held.record) {
                 return Ok(ControlFlow::Break(()));
@@ -232,7 +254,7 @@ impl Vault {
         &self,
         user: &str,
         keys: &DataKeys,
-        progress: &mut Progress,
+        tally: &Tally,
     ) -> Result<bool, VaultError> {
         let prefix = names::secrets_of(user)?;
         for _ in 0..ATTEMPTS {
@@ -246,7 +268,7 @@ impl Vault {
                 let Some((last, _)) = found.last() else { break };
                 after = Some(last.clone());
                 for (id, _) in found {
-                    match self.move_secret(user, &id, keys, progress).await? {
+                    match self.move_secret(user, &id, keys, tally).await? {
                         Moved::Fine => {}
                         Moved::Again => again += 1,
                         Moved::Damaged => damaged += 1,
@@ -254,7 +276,7 @@ impl Vault {
                 }
             }
             if again == 0 {
-                progress.damaged += damaged;
+                tally.damaged.fetch_add(damaged, Relaxed);
                 return Ok(damaged == 0);
             }
         }
@@ -266,12 +288,12 @@ impl Vault {
         user: &str,
         id: &str,
         keys: &DataKeys,
-        progress: &mut Progress,
+        tally: &Tally,
     ) -> Result<Moved, VaultError> {
         let Some((_, name)) = names::parse(id) else {
             return Ok(Moved::Damaged);
         };
-        match self.seal_anew(user, &name, id, keys, progress).await {
+        match self.seal_anew(user, &name, id, keys, tally).await {
             Err(error @ VaultError::Tampered { .. }) => {
                 // Somebody else may have replaced the keys that were looked at.
                 if !self.is_sealing_key(user, keys.current.id()).await? {
@@ -290,7 +312,7 @@ impl Vault {
         name: &str,
         id: &str,
         keys: &DataKeys,
-        progress: &mut Progress,
+        tally: &Tally,
     ) -> Result<Moved, VaultError> {
         let store = self.store.as_ref();
         let tampered = |damage| VaultError::tampered(user, name, damage);
@@ -316,7 +338,7 @@ impl Vault {
         let stamp = held.record.stamp();
         let sealed = SecretRecord::seal(&keys.current, (user, name), value.expose(), &stamp)?;
         let moved = record::replace(store, id, held.revision, &sealed, held.expires_at).await?;
-        progress.secrets += u64::from(moved.is_some());
+        tally.secrets.fetch_add(u64::from(moved.is_some()), Relaxed);
         Ok(Moved::Again)
     }
 

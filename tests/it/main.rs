@@ -10,6 +10,7 @@
     clippy::string_slice
 )]
 
+mod credential;
 mod essays;
 mod floors;
 mod harness;
@@ -20,3 +21,4 @@ mod revocation;
 mod rim;
 mod sample_server;
 mod security;
+mod vault;

@@ -19,11 +19,12 @@ use crate::auth::settings::KeySource;
 use crate::cli::run::explained;
 use crate::clock::Clock;
 use crate::config::{Config, Mistake};
-use crate::gateway::{auth_settings, route_upstream};
+use crate::gateway::{auth_settings, route_credential, route_upstream};
 use crate::random;
 use crate::redact;
 use crate::secret::Secret;
 use crate::upstream::Upstream;
+use crate::upstream::credential::{Credentials, PrepareError};
 
 /// What is planted, in the form of a token; it opens nothing.
 const CANARY: &str = "sk-canary-not-a-real-secret-0123456789";
@@ -80,6 +81,17 @@ fn parts(config: &Config, clock: &Clock, findings: &mut Findings) {
         if let Err(error) = Upstream::new(route_upstream(config, &route.upstream)) {
             let path = format!("routes[{index}].upstream");
             findings.error(Mistake::new(&path, explained(&error)).at(config.origin(&path)));
+        }
+        let Some(settings) = route_credential(config, &route.upstream) else {
+            continue;
+        };
+        // Users' own credentials are not looked at, and that none are at hand is no finding.
+        match Credentials::new(&settings, None, clock) {
+            Ok(_) | Err(PrepareError::NoKeys(_)) => {}
+            Err(error) => {
+                let path = format!("routes[{index}].upstream.credential");
+                findings.error(Mistake::new(&path, explained(&error)).at(config.origin(&path)));
+            }
         }
     }
 }

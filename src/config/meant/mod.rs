@@ -2,6 +2,7 @@
 //! whose shape was already found right.
 
 mod auth;
+mod credential;
 mod keeping;
 mod keys;
 mod listen;
@@ -24,6 +25,10 @@ use super::mistake::Origin;
 use super::raw;
 
 pub use auth::{Auth, Claims, Issuer, Key, KeySource};
+pub use credential::{
+    ClientAuth, Credential, CredentialKind, CredentialSubject, PerUser, SigningKey, TokenEndpoint,
+    Wish,
+};
 pub use keeping::{Revocation, Store, Vault, VaultMode};
 pub use keys::decode;
 pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};

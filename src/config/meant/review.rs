@@ -157,7 +157,8 @@ impl Review {
         Some(text)
     }
 
-    fn secret_file(&mut self, path: &str, name: &str) -> Option<Secret<String>> {
+    /// The text of a file with one secret in it.
+    pub(super) fn secret_file(&mut self, path: &str, name: &str) -> Option<Secret<String>> {
         let file = self.existing(path, name);
         self.secret_files.push((path.to_owned(), file.clone()));
         let size = std::fs::metadata(&file).ok()?.len();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
+use super::credential::{self, Credential};
 use super::{Review, urls};
 use crate::config::raw;
 use crate::secret::Secret;
@@ -31,6 +32,8 @@ pub struct Upstream {
     pub headers: Vec<(HeaderName, Secret<String>)>,
     /// Headers of the client to pass on.
     pub forward_headers: Vec<HeaderName>,
+    /// The credential to show.
+    pub credential: Option<Credential>,
 }
 
 /// Where an MCP server is.
@@ -74,6 +77,7 @@ const OWN_HEADERS: [&str; 12] = [
 
 pub(super) fn one_upstream(at: &str, raw: &raw::Upstream, review: &mut Review) -> Option<Upstream> {
     let endpoint = endpoint(&format!("{at}.url"), &raw.url, review);
+    let credential = credential(at, raw, review);
     let headers = raw
         .headers
         .iter()
@@ -112,7 +116,25 @@ pub(super) fn one_upstream(at: &str, raw: &raw::Upstream, review: &mut Review) -
         total_timeout: raw.total_timeout.0,
         headers,
         forward_headers,
+        credential,
     })
+}
+
+fn credential(at: &str, raw: &raw::Upstream, review: &mut Review) -> Option<Credential> {
+    let written = raw.credential.as_ref()?;
+    let at = format!("{at}.credential");
+    let header_at = format!("{at}.header");
+    let header = header_name(&header_at, &written.header, &["cookie"], review);
+    if let Some(header) = &header {
+        let is_it = |name: &String| name.eq_ignore_ascii_case(header.as_str());
+        let of_client = raw.forward_headers.iter().any(is_it);
+        if of_client || raw.headers.keys().any(is_it) {
+            let message = format!("`{header}` is sent by `headers` or `forward_headers` as well");
+            let help = "keep one: the server must not see two credentials";
+            review.mistake(&header_at, message, help);
+        }
+    }
+    credential::mean(&at, written, header, review)
 }
 
 fn endpoint(at: &str, text: &str, review: &mut Review) -> Option<Endpoint> {

@@ -2,6 +2,7 @@
 //! attributes are the schema that the file is checked against; what the words mean is worked out in `config::meant`.
 
 mod auth;
+mod credential;
 mod keeping;
 mod listen;
 mod login;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::config) use auth::{Auth, Claims, Issuer};
+pub(in crate::config) use credential::{ClientAuth, Credential, CredentialKind, CredentialSubject};
 pub(in crate::config) use keeping::{Revocation, Store, Vault, VaultMode};
 pub(in crate::config) use listen::{Cors, Limits, Listen, PlainHttp, Preset, Tls, TlsVersion};
 pub(in crate::config) use login::{Login, Provider, ProviderKind};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::credential::Credential;
 use super::values::{HeaderText, Span};
 
 /// One MCP server behind the gateway.
@@ -72,6 +73,8 @@ pub(in crate::config) struct Upstream {
     /// Headers of the client that are passed on, beyond those that MCP needs. Credentials never are.
     #[serde(default)]
     pub(in crate::config) forward_headers: Vec<String>,
+    /// The credential to show to this server with every request.
+    pub(in crate::config) credential: Option<Credential>,
 }
 
 const fn connect_timeout() -> Span {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 
+mod credential;
 mod identity;
 mod keys;
 mod overriding;

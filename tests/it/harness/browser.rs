@@ -120,6 +120,11 @@ impl Browser {
             .map(|((_, name), value)| (name.as_str(), value.as_str()))
     }
 
+    /// Takes over another browser's cookies, as if it were the same.
+    pub(crate) fn take_cookies(&mut self, other: &Self) {
+        self.cookies.clone_from(&other.cookies);
+    }
+
     /// Forgets all cookies, as another browser would have none.
     pub(crate) fn forget(&mut self) {
         self.cookies.clear();

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sallygate::auth::ResourceId;
@@ -12,6 +13,7 @@ use sallygate::clock::Clock;
 use sallygate::config::{self, Config, Environment};
 use sallygate::gateway::{self, Gateway, Waits};
 use sallygate::revocation::Revocations;
+use sallygate::upstream::credential::Keys;
 use tempfile::TempDir;
 
 use super::client::{Client, Http};
@@ -46,6 +48,7 @@ pub(crate) struct Plan {
     environment: Environment,
     waits: Waits,
     clock: Clock,
+    keys: Option<Arc<dyn Keys>>,
 }
 
 impl Plan {
@@ -67,6 +70,7 @@ impl Plan {
                 first_event: Duration::from_secs(5),
             },
             clock: Clock::system(),
+            keys: None,
         }
     }
 
@@ -147,6 +151,12 @@ impl Plan {
         self
     }
 
+    /// Where users' own credentials come from.
+    pub(crate) fn keys(mut self, keys: Arc<dyn Keys>) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
     /// Starts the fake and the gateway.
     pub(crate) async fn start(self) -> Rig {
         let upstream = FakeUpstream::start().await;
@@ -160,7 +170,7 @@ impl Plan {
         std::fs::write(&file, self.yaml(&url)).unwrap();
         let (config, _) = config::load(&file, &self.environment)
             .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-        let gateway = Gateway::start_with(&config, self.clock.clone(), self.waits)
+        let gateway = Gateway::start_keeping(&config, self.clock.clone(), self.waits, self.keys)
             .await
             .unwrap_or_else(|error| panic!("{error:?}"));
         Rig {
