@@ -26,15 +26,19 @@ pub mod config;
 // floor 3: IO
 pub mod devcert;
 pub mod fetch;
+pub mod grants;
 pub mod keyfile;
 pub mod limits;
 pub mod listener;
+pub mod login;
+pub mod revocation;
 pub mod session;
 pub mod store;
 pub mod telemetry;
 pub mod trust;
 pub mod upstream;
 pub mod users;
+pub mod vault;
 pub mod web;
 
 // floor 4: servers that live in the binary
@@ -45,4 +49,5 @@ pub mod pipeline;
 
 // floor 6: everything joined
 pub mod cli;
+pub mod control;
 pub mod gateway;

@@ -103,6 +103,16 @@ impl Claims {
         }
     }
 
+    /// The `aud` claim, as a list.
+    pub(in crate::auth) fn audience(&self) -> &[String] {
+        &self.audience
+    }
+
+    /// All claims.
+    pub(in crate::auth) fn into_members(self) -> Map<String, Value> {
+        self.members
+    }
+
     /// The `sub` claim.
     pub(in crate::auth) fn subject(&self) -> &str {
         &self.subject

@@ -66,6 +66,12 @@ pub enum AuthError {
     /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
+    /// The user was shut out, with whatever token.
+    #[error("the user is disabled")]
+    UserDisabled,
+    /// It is not known what was revoked, so nothing can be decided (C39).
+    #[error("it is not known what was revoked")]
+    RevocationUnknown,
     /// The issuer's keys could not be loaded, so nothing can be decided.
     #[error("the issuer's keys are not available")]
     KeysUnavailable,
@@ -106,6 +112,8 @@ impl AuthError {
             Self::MissingClaim(_) => "missing_claim",
             Self::InvalidClaim(_) => "invalid_claim",
             Self::Revoked => "token_revoked",
+            Self::UserDisabled => "user_disabled",
+            Self::RevocationUnknown => "revocation_unknown",
             Self::KeysUnavailable => "keys_unavailable",
         }
     }
@@ -117,8 +125,8 @@ impl AuthError {
             Self::Multiple | Self::InQuery => "invalid_request",
             Self::TooLarge { .. } | Self::Malformed(_) => "token_malformed",
             Self::Expired { .. } => "token_expired",
-            Self::Revoked => "token_revoked",
-            Self::KeysUnavailable => "service_unavailable",
+            Self::Revoked | Self::UserDisabled => "token_revoked",
+            Self::KeysUnavailable | Self::RevocationUnknown => "service_unavailable",
             Self::InvalidHeader(_)
             | Self::UnknownKey
             | Self::WrongAlgorithm
@@ -172,7 +180,7 @@ impl AuthError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Multiple | Self::InQuery => StatusCode::BAD_REQUEST,
-            Self::KeysUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::KeysUnavailable | Self::RevocationUnknown => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNAUTHORIZED,
         }
     }
@@ -181,7 +189,9 @@ impl AuthError {
     /// not the token's (RFC 6750 section 3.1).
     pub const fn challenge_error(&self) -> Option<&'static str> {
         match self {
-            Self::Missing | Self::WrongScheme | Self::KeysUnavailable => None,
+            Self::Missing | Self::WrongScheme | Self::KeysUnavailable | Self::RevocationUnknown => {
+                None
+            }
             Self::Multiple | Self::InQuery => Some("invalid_request"),
             _ => Some("invalid_token"),
         }

@@ -99,6 +99,11 @@ impl Header {
         })
     }
 
+    /// Whether the token says that it is an access token.
+    pub(in crate::auth) const fn is_access_token(&self) -> bool {
+        self.access_token_type
+    }
+
     /// Applies an issuer's rule about `typ`.
     pub(in crate::auth) const fn check_type(&self, rule: TypeRule) -> Result<(), AuthError> {
         match rule {

@@ -15,11 +15,13 @@ pub mod header;
 mod identity;
 pub mod metadata;
 pub mod principal;
+pub mod revoked;
 pub mod settings;
 mod strict;
 
 // IO, and the keys that it brings
 pub mod discovery;
+pub mod id_token;
 mod jwk;
 pub mod jwks;
 pub mod keys;
@@ -39,5 +41,6 @@ pub use error::AuthError;
 pub use metadata::ResourceMetadata;
 pub use mint::{Grant, Mint};
 pub use principal::{Principal, UserId};
+pub use revoked::{Mark, Revoked};
 pub use settings::Settings;
 pub use verifier::Verifier;

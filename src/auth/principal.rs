@@ -145,6 +145,20 @@ impl Principal {
         self.class
     }
 
+    /// The same with what revocations are about: `jti`, and what this sets.
+    #[cfg(test)]
+    pub(crate) fn holding(self, facts: Held<'_>) -> Self {
+        Self::establish(Identity {
+            token_id: facts.token.map(Into::into),
+            session: facts.session.map(Into::into),
+            client_id: facts.client.map(Into::into),
+            team: facts.team.map(Into::into),
+            generation: facts.generation,
+            issued_at: facts.issued_at,
+            ..self.identity
+        })
+    }
+
     /// A principal for tests of later stages, which cannot make one otherwise.
     #[cfg(test)]
     pub(crate) fn for_tests(user: &str, tier: &str, scopes: &[&str]) -> Self {
@@ -165,6 +179,18 @@ impl Principal {
             fingerprint: "tok_00000000".into(),
         })
     }
+}
+
+/// What the token of a principal in a test says.
+#[cfg(test)]
+#[derive(Default)]
+pub(crate) struct Held<'a> {
+    pub(crate) token: Option<&'a str>,
+    pub(crate) session: Option<&'a str>,
+    pub(crate) client: Option<&'a str>,
+    pub(crate) team: Option<&'a str>,
+    pub(crate) generation: Option<u64>,
+    pub(crate) issued_at: Option<Timestamp>,
 }
 
 /// A digest of everything but the user that policies can see: tier, team, scopes and roles. Collision-resistant, because

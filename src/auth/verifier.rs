@@ -26,6 +26,7 @@ use super::jwk::VerificationKey;
 use super::jwks::Jwks;
 use super::keys::{KeyError, KeyRing};
 use super::principal::{Identity, Principal};
+use super::revoked::Revoked;
 use super::settings::{IssuerSettings, OwnSettings, Settings};
 use super::token_key::{TokenKey, TokenQuery};
 
@@ -71,6 +72,7 @@ pub struct Verifier {
     clock: Clock,
     verified: Cache<TokenKey, Verified>,
     fingerprints: Hmac<Sha256>,
+    revoked: Option<Arc<Revoked>>,
 }
 
 enum Issuer {
@@ -104,7 +106,14 @@ impl Verifier {
             clock,
             verified: Cache::new(settings.cache_capacity.max(1)),
             fingerprints: Hmac::new(&random::bytes::<64>()?.into()),
+            revoked: None,
         })
+    }
+
+    /// The same, asking this view about every token at every request. Without one nothing can be revoked.
+    pub fn watched_by(mut self, view: Arc<Revoked>) -> Self {
+        self.revoked = Some(view);
+        self
     }
 
     /// Takes the one credential of a request; see [`Bearer::from_request`].
@@ -237,8 +246,11 @@ impl Verifier {
 
     /// The one place that is asked about every token at every request, remembered or not. Must stay synchronous and
     /// must not allocate where nothing was revoked.
-    fn check_revocation(&self, _principal: &Principal) -> Result<(), AuthError> {
-        Ok(())
+    fn check_revocation(&self, principal: &Principal) -> Result<(), AuthError> {
+        match &self.revoked {
+            Some(view) => view.check(principal),
+            None => Ok(()),
+        }
     }
 }
 

@@ -26,14 +26,15 @@ pub use lint::LITERAL_SECRET;
 /// The bytes of a key as people write it.
 pub use meant::decode as key_bytes;
 pub use meant::{
-    Audit, Auth, Certificate, Claims, ClientAuth, ClientIdentity, Config, Cors, Credential,
-    CredentialKind, CredentialSubject, Endpoint, Issuer, Key, KeySource, Limits, Listen, LogFormat,
-    Logs, Metrics, PerUser, Policy, PolicyDefault, Profile, Quotas, Route, RouteTools, Sessions,
-    SigningKey, Tier, Tls, TlsVersion, TokenEndpoint, ToolQuota, ToolRules, Transport, Upstream,
-    UserQuota, Wish,
+    Addresses, Allow, Audit, Auth, Certificate, Claims, Client, ClientAuth, ClientDocuments,
+    ClientIdentity, ClientProof, Config, Cors, Credential, CredentialKind, CredentialSubject,
+    Endpoint, Issuer, Key, KeySource, Limits, Listen, LogFormat, Logs, Metrics, Oauth, PerUser,
+    Policy, PolicyDefault, Profile, Provider, ProviderKind, Quotas, Registration, Revocation,
+    Route, RouteTools, Sessions, SigningKey, Store, Tier, Tls, TlsVersion, TokenEndpoint,
+    ToolQuota, ToolRules, Transport, Upstream, UserQuota, Vault, VaultMode, Wish,
 };
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
-pub use overrides::{PREFIX, SHARED, SIGNING};
+pub use overrides::{CLICKUP, PREFIX, SHARED, SIGNING};
 pub use reference::reference;
 pub use schema::schema;
 

@@ -10,7 +10,7 @@ use super::mistake::{Mistake, Origin, Warning, nearest};
 pub const PREFIX: &str = "SALLYGATE_";
 
 /// Shared names and the settings that they stand for.
-pub const SHARED: [(&str, &str); 13] = [
+pub const SHARED: [(&str, &str); 16] = [
     ("ENABLED_TOOLS", "policy.tools.enabled"),
     ("DISABLED_TOOLS", "policy.tools.disabled"),
     ("MAX_REQUESTS_PER_MINUTE", "quotas.tiers.free.per_minute"),
@@ -19,6 +19,12 @@ pub const SHARED: [(&str, &str); 13] = [
     ("JWT_EXPIRY", "auth.token_lifetime"),
     ("ENCRYPTION_KEY", "encryption_key"),
     ("ENCRYPTION_KEY_FILE", "encryption_key_file"),
+    ("ENCRYPTION_KEY_PREVIOUS", "encryption_key_previous"),
+    (
+        "ENCRYPTION_KEY_PREVIOUS_FILE",
+        "encryption_key_previous_file",
+    ),
+    ("OAUTH_REDIRECT_URI", "login.redirect_uri"),
     ("ENABLE_AUDIT_LOGGING", "audit.enabled"),
     ("LOG_FORMAT", "logs.format"),
     ("LOG_LEVEL", "logs.level"),
@@ -28,6 +34,9 @@ pub const SHARED: [(&str, &str); 13] = [
 
 /// Variables that carry the signing keys; the first signs, both verify.
 pub const SIGNING: [&str; 2] = ["JWT_SECRET", "JWT_SECRET_PREVIOUS"];
+
+/// Variables that make ClickUp a login provider (R275).
+pub const CLICKUP: [&str; 2] = ["CLICKUP_CLIENT_ID", "CLICKUP_CLIENT_SECRET"];
 
 /// Writes every override into the tree.
 pub(in crate::config) fn apply(
@@ -49,6 +58,7 @@ pub(in crate::config) fn apply(
         }
     }
     mistakes.extend(signing_keys(root, env).err());
+    mistakes.extend(clickup(root, env).err());
     for (name, value) in env.iter() {
         let Some(rest) = name.strip_prefix(PREFIX) else {
             continue;
@@ -180,4 +190,53 @@ fn signing_keys(root: &mut Node, env: &Environment) -> Result<(), Mistake> {
     }
     slot.value = Value::List(keys);
     Ok(())
+}
+
+/// ClickUp as a login provider, unless the file names one of that name already; then it says everything about it.
+fn clickup(root: &mut Node, env: &Environment) -> Result<(), Mistake> {
+    let [id_name, secret_name] = CLICKUP;
+    let (id, secret) = match (env.value(id_name), env.value(secret_name)) {
+        (None, None) => return Ok(()),
+        (Some(id), Some(secret)) => (id, secret),
+        (id, _) => {
+            let missing = if id.is_some() { secret_name } else { id_name };
+            let origin = Origin::Variable(if id.is_some() { id_name } else { secret_name }.into());
+            return Err(
+                Mistake::new("login.providers", format!("{missing} is not set"))
+                    .at(origin)
+                    .help("set both, or neither"),
+            );
+        }
+    };
+    let origin = Origin::Variable(id_name.into());
+    let mut node = Node::table(origin.clone());
+    for (key, name, value) in [
+        ("name", id_name, "clickup"),
+        ("kind", id_name, "clickup"),
+        ("label", id_name, "ClickUp"),
+        ("client_id", id_name, id),
+        ("client_secret", secret_name, secret),
+    ] {
+        write(&mut node, &[key], name, value)?;
+    }
+    let slot = step(root, "login", &origin).and_then(|login| step(login, "providers", &origin));
+    let Some(slot) = slot else {
+        return Ok(()); // the shape check says what is wrong with `login`
+    };
+    match &mut slot.value {
+        Value::List(written) if !written.iter().any(is_named_clickup) => written.push(node),
+        Value::Table(entries) if entries.is_empty() => slot.value = Value::List(vec![node]),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn is_named_clickup(provider: &Node) -> bool {
+    let Value::Table(entries) = &provider.value else {
+        return false;
+    };
+    entries.iter().any(|entry| {
+        entry.key == "name"
+            && matches!(&entry.node.value, Value::Scalar { text, .. } if text == "clickup")
+    })
 }

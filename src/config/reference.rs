@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::overrides::{SHARED, SIGNING};
+use super::overrides::{CLICKUP, SHARED, SIGNING};
 use super::scalars::{options, range};
 use super::schema::{resolve, schema};
 
@@ -56,6 +56,11 @@ pub fn reference() -> String {
             "| `{name}`, `{name}_FILE` | put in front of `auth.keys` |"
         );
     }
+    let [id, secret] = CLICKUP;
+    let _ = writeln!(
+        page,
+        "| `{id}`, `{secret}` | ClickUp among `login.providers` |"
+    );
     page.push_str(BUNDLES);
     page.push_str("\n## Settings\n");
     let mut writer = Writer {

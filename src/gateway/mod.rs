@@ -30,8 +30,10 @@ use crate::listener::{Gate, Listener};
 use crate::pipeline::{Gatehouse, Pace, Pipeline};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
+use crate::revocation::{self, Revocations};
 use crate::secret::Secret;
 use crate::session::{SessionError, SessionSeal};
+use crate::store::{Memory, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
@@ -87,6 +89,8 @@ pub enum StartError {
     AuditKey(String),
     #[error("token checks cannot be set up")]
     Auth(#[source] SetupError),
+    #[error("it cannot be known what was revoked")]
+    Revocations(#[source] StoreError),
     #[error("session ids cannot be sealed")]
     Sessions(#[source] SessionError),
     #[error("upstream of route {route}")]
@@ -125,6 +129,8 @@ pub struct Gateway {
     pub ops_address: SocketAddr,
     /// The development authority to trust, where the certificate was made by us.
     pub ca_file: Option<PathBuf>,
+    /// What ends before its time.
+    pub revocations: Arc<Revocations>,
     stop: watch::Sender<bool>,
     listener: JoinHandle<bool>,
     background: Vec<JoinHandle<()>>,
@@ -165,8 +171,11 @@ impl Gateway {
     ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
-        let verifier =
-            Verifier::new(&translate::auth(config), clock.clone()).map_err(StartError::Auth)?;
+        let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
+        let revocations = revocations(config, store, clock.clone()).await?;
+        let verifier = Verifier::new(&translate::auth(config), clock.clone())
+            .map_err(StartError::Auth)?
+            .watched_by(revocations.view());
         let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
@@ -188,6 +197,7 @@ impl Gateway {
             limits: translate::limits(config),
             verifier,
             quotas,
+            fleet: None,
             sessions,
             audit: audit.clone(),
             summary,
@@ -198,10 +208,13 @@ impl Gateway {
                 keep_alive: waits.keep_alive,
                 first_event: waits.first_event,
                 draining: stopping.clone(),
+                revoked: Some(revocations.watch()),
             },
         });
-        let (readiness, serving) = readiness(&pipeline);
-        let background = background(&pipeline, readiness, ops_socket);
+        let (readiness, serving) = readiness(&pipeline, &revocations);
+        let mut background = background(&pipeline, readiness, ops_socket);
+        let keeper = Arc::clone(&revocations);
+        background.push(tokio::spawn(async move { keeper.run().await }));
         let gate = Gate {
             tls,
             settings: translate::listener(config),
@@ -216,6 +229,7 @@ impl Gateway {
             address,
             ops_address,
             ca_file,
+            revocations,
             stop,
             listener,
             background,
@@ -289,6 +303,23 @@ fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
     Ok((sink, summary))
 }
 
+/// Reads everything that was revoked, before anybody is let in.
+async fn revocations(
+    config: &Config,
+    store: Arc<dyn Store>,
+    clock: Clock,
+) -> Result<Arc<Revocations>, StartError> {
+    let settings = revocation::Settings {
+        poll: config.revocation.poll,
+        stale_after: config.revocation.stale_after,
+        grace: config.revocation.grace,
+        ..revocation::Settings::default()
+    };
+    let revocations = Revocations::new(store, settings, clock).aged_by(Clock::system());
+    revocations.poll().await.map_err(StartError::Revocations)?;
+    Ok(Arc::new(revocations))
+}
+
 fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
     Ok(match &config.sessions.key {
         Some(key) => key.clone(),
@@ -315,11 +346,16 @@ async fn until(mut stopping: watch::Receiver<bool>) {
 }
 
 /// Under which conditions `/readyz` says yes. "serving" is told: true while connections are accepted.
-fn readiness(pipeline: &Arc<Pipeline>) -> (Readiness, Flag) {
+fn readiness(pipeline: &Arc<Pipeline>, revocations: &Arc<Revocations>) -> (Readiness, Flag) {
+    let revocations = Arc::clone(revocations);
     let (audit, keys) = (pipeline.audit.clone(), Arc::clone(pipeline));
     let mut readiness = Readiness::new()
         .when("audit", move || {
             audit.ready().map_err(|refused| refused.to_string())
+        })
+        .when("revocations", move || match revocations.ready() {
+            true => Ok(()),
+            false => Err("it is not known what was revoked".to_owned()),
         })
         .when("keys", move || {
             match keys

@@ -152,8 +152,14 @@ pub(super) fn limits(config: &Config) -> limits::Settings {
         body_bytes: config.limits.body_bytes,
         body_timeout: config.limits.body_timeout,
         hosts: AllowedHosts::new(config.listen.allowed_hosts.iter().cloned()),
-        origins: AllowedOrigins::new(&config.cors.allowed_origins),
+        origins: AllowedOrigins::new(origins(config)),
     }
+}
+
+/// The origins that may call, and our own where we have pages with forms.
+fn origins(config: &Config) -> impl Iterator<Item = &String> {
+    let own = (!config.providers.is_empty()).then_some(&config.listen.public_url);
+    config.cors.allowed_origins.iter().chain(own)
 }
 
 pub(super) fn messages(config: &Config) -> mcp::Limits {

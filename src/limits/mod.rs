@@ -110,6 +110,15 @@ impl Armed {
     pub const fn origin(&self) -> Option<&HeaderValue> {
         self.origin.as_ref()
     }
+
+    /// The same for a body of fewer bytes.
+    pub fn at_most(&self, body_bytes: usize) -> Self {
+        Self {
+            origin: self.origin.clone(),
+            body_bytes: self.body_bytes.min(body_bytes),
+            body_timeout: self.body_timeout,
+        }
+    }
 }
 
 /// Checks the head of a request and arms the limits of its body.

@@ -17,7 +17,8 @@ use super::trail;
 use crate::auth::{AuthError, Challenge, Principal, Verifier};
 use crate::limits::cors;
 use crate::mcp::Operation;
-use crate::quota::{Admission, QuotaError, Quotas};
+use crate::quota::shared::Shared;
+use crate::quota::{Admission, Charge, QuotaError, Quotas};
 use crate::stage::Stage;
 
 /// What an answer carries beside its own content, learnt on the way in.
@@ -81,19 +82,25 @@ fn unauthenticated(error: &AuthError, route: &Route) -> Denial {
 }
 
 /// Stage 4, first half: one request of this user, whatever it is.
-pub(super) fn admit(
+pub(super) async fn admit(
     quotas: &Quotas,
+    fleet: Option<&Shared>,
     principal: &Principal,
     envelope: &mut Envelope,
 ) -> Result<Admission, Denial> {
-    let admission = quotas.admit(principal).map_err(over)?;
+    let mut admission = quotas.admit(principal).map_err(over)?;
+    if let Some(fleet) = fleet {
+        let total = admission.total();
+        settle(fleet, &mut admission, &total).await?;
+    }
     admission.allowance().write(&mut envelope.limits);
     Ok(admission)
 }
 
 /// Stage 4, second half: the action's own limit and the tool's weight.
-pub(super) fn charge(
+pub(super) async fn charge(
     admission: &mut Admission,
+    fleet: Option<&Shared>,
     errand: &Errand,
     envelope: &mut Envelope,
 ) -> Result<(), Denial> {
@@ -105,8 +112,21 @@ pub(super) fn charge(
         _ => "default",
     };
     admission.charge(action).map_err(over)?;
+    if let Some(fleet) = fleet {
+        for charge in admission.charges(action) {
+            settle(fleet, admission, &charge).await?;
+        }
+    }
     admission.allowance().write(&mut envelope.limits);
     Ok(())
+}
+
+/// What this gateway admitted, the fleet has to admit as well.
+async fn settle(fleet: &Shared, admission: &mut Admission, charge: &Charge) -> Result<(), Denial> {
+    match fleet.charge(charge).await.map_err(over)? {
+        Some(verdict) => admission.settle(charge, verdict).map_err(over),
+        None => Ok(()),
+    }
 }
 
 /// A stream does not count among the user's calls but among the user's streams, from before it is opened.
@@ -121,7 +141,7 @@ pub(super) fn place(admission: Admission, cleared: &Cleared) -> Result<Admission
 fn over(error: QuotaError) -> Denial {
     let said = error.body();
     let status = match error {
-        QuotaError::Capacity { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        QuotaError::Capacity { .. } | QuotaError::Unshared => StatusCode::SERVICE_UNAVAILABLE,
         QuotaError::Rate { .. } | QuotaError::Concurrency { .. } | QuotaError::Streams { .. } => {
             StatusCode::TOO_MANY_REQUESTS
         }

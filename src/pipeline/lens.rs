@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::route::Route;
 use super::screen::{Cleared, View};
 use super::tally::{Failed, Tally};
-use crate::auth::Principal;
+use crate::auth::{AuthError, Principal};
 use crate::clock::Timestamp;
 use crate::mcp::{self, Filtered, Id, Item, Kind, Limits, ListError, ListShape, Message};
 use crate::mcp::{errors, errors::ReplyTo};
@@ -176,6 +176,16 @@ impl Lens {
             i64::from(error.status().as_u16()),
             error.public(),
         );
+        Some([b"data: ", body.as_ref(), b"\n\n"].concat().into())
+    }
+
+    /// What a caller hears whose principal may no longer act, and what the trail notes about it. There is nothing to
+    /// resume, so callers of both eras are told.
+    pub fn farewell(&self, error: &AuthError) -> Option<Bytes> {
+        self.failed.cut(error.reason());
+        let id = self.id.as_ref()?;
+        let code = i64::from(error.status().as_u16());
+        let body = errors::plain(ReplyTo::Id(id), code, error.message());
         Some([b"data: ", body.as_ref(), b"\n\n"].concat().into())
     }
 

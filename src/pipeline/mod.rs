@@ -9,6 +9,7 @@
 pub mod body;
 pub mod denial;
 pub mod exchange;
+pub mod front;
 pub mod gates;
 pub mod lens;
 pub mod permit;
@@ -36,6 +37,7 @@ use crate::limits::{self, cors};
 use crate::listener::{Peer, Serve};
 use crate::mcp;
 use crate::quota::Quotas;
+use crate::quota::shared::Shared;
 use crate::routes::{self, Door};
 use crate::session::SessionSeal;
 use crate::stage::Stage;
@@ -57,6 +59,8 @@ pub struct Pipeline {
     pub verifier: Verifier,
     /// How often.
     pub quotas: Quotas,
+    /// How often over all gateways, where there are several.
+    pub fleet: Option<Shared>,
     /// The key of legacy sessions.
     pub sessions: SessionSeal,
     /// Where the trail is kept.
@@ -93,12 +97,14 @@ impl Pipeline {
             Door::Mcp(route) => route,
             Door::Metadata(route) => return gates::metadata(head, route),
             Door::Health => return gates::health(head),
+            Door::Oauth | Door::Account => return Err(gates::no_such_path()),
         };
         trail.route(route);
         let principal = gates::authenticate(&self.verifier, head, route).await?;
         trail.principal(&principal);
         trail.passed(Stage::Auth);
-        let mut admission = gates::admit(&self.quotas, &principal, envelope)?;
+        let fleet = self.fleet.as_ref();
+        let mut admission = gates::admit(&self.quotas, fleet, &principal, envelope).await?;
         trail.passed(Stage::Quota);
         let errand = read::errand(head, body, &armed, &admission, &self.messages).await?;
         trail.passed(Stage::Read);
@@ -109,7 +115,7 @@ impl Pipeline {
             .map_err(|denial| screen::cover(denial, &errand, head, &principal, route, sessions))?;
         trail.allowed_by(permit.rule().as_str());
         trail.passed(Stage::Policy);
-        gates::charge(&mut admission, &errand, envelope)?;
+        gates::charge(&mut admission, fleet, &errand, envelope).await?;
         let cleared = screen::clear(&permit, errand, head, &principal, route, sessions)?;
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared)?);

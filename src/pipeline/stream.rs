@@ -1,6 +1,7 @@
 //! An answer that is a stream of server-sent events. It is relayed event by event as it comes; each is looked at, and only
 //! one at a time is held. Silence towards the caller is broken by comments, so that load balancers keep the stream. A
-//! drain ends a stream that has no end of its own between two events; the answer to a call may finish.
+//! drain ends a stream that has no end of its own between two events; the answer to a call may finish. A revocation ends
+//! every stream of its principal, whatever it answers.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,7 +18,9 @@ use super::body::ReplyBody;
 use super::exchange::Relayed;
 use super::lens::{Lens, Seen};
 use super::screen::View;
+use crate::auth::AuthError;
 use crate::mcp::sse::{Event, Reader, rewrite};
+use crate::revocation::Watch;
 use crate::upstream::UpstreamError;
 
 /// A comment line: it means nothing to the client and keeps the stream open (MCP transport; HTML section 9.2.7).
@@ -32,6 +35,16 @@ pub struct Pace {
     pub first_event: Duration,
     /// Turns true when the gateway drains.
     pub draining: watch::Receiver<bool>,
+    /// Tells when a principal may no longer act.
+    pub revoked: Option<Watch>,
+}
+
+/// Waits until the principal of the lens may no longer act.
+async fn revoked(watch: &mut Option<Watch>, lens: &Lens) -> AuthError {
+    match watch {
+        Some(watch) => watch.ended(lens.principal()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Relays a stream.
@@ -57,6 +70,7 @@ enum Step {
     Data(Bytes),
     End,
     KeepAlive,
+    Revoked(AuthError),
 }
 
 struct Relay {
@@ -103,6 +117,10 @@ impl Relay {
                     self.ended = true;
                     break;
                 }
+                Step::Revoked(error) => {
+                    self.cut(&error);
+                    break;
+                }
                 Step::KeepAlive => break,
             }
             // All that has arrived is looked at: what stayed in the reader would wait for bytes that may never come.
@@ -144,6 +162,7 @@ impl Relay {
         match self.step().await? {
             Step::KeepAlive => self.ready.push_back(KEEP_ALIVE),
             Step::End => self.ended = true,
+            Step::Revoked(error) => self.cut(&error),
             Step::Data(data) => {
                 self.reader.feed(&data);
                 while let Some(event) = self.event()? {
@@ -154,8 +173,18 @@ impl Relay {
         Ok(())
     }
 
-    /// Waits for the upstream, for the silence to grow too long on either side, or for the drain of a stream that only it
-    /// can end.
+    /// Ends the stream of a principal that may no longer act. What is still in the queue is not sent.
+    fn cut(&mut self, error: &AuthError) {
+        self.ended = true;
+        self.ready.clear();
+        let told = self.lens.farewell(error);
+        if !self.answered {
+            self.ready.extend(told);
+        }
+    }
+
+    /// Waits for the upstream, for the silence to grow too long on either side, for the drain of a stream that only it can
+    /// end, or for a revocation.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped: a frame is taken from the body only as the result.
@@ -163,6 +192,12 @@ impl Relay {
         let drained = self.lens.is_long_lived();
         if drained && *self.pace.draining.borrow() {
             return Ok(Step::End);
+        }
+        // Asked at every step, so that an upstream that never pauses cannot outrun the signal.
+        if let Some(watch) = &self.pace.revoked
+            && let Err(error) = watch.check(self.lens.principal())
+        {
+            return Ok(Step::Revoked(error));
         }
         tokio::select! {
             frame = self.body.frame() => match frame {
@@ -177,6 +212,7 @@ impl Relay {
             () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
             () = sleep_until(self.heard + self.idle) => Err(UpstreamError::IdleTimeout),
             _ = self.pace.draining.changed(), if drained => Ok(Step::End),
+            error = revoked(&mut self.pace.revoked, &self.lens) => Ok(Step::Revoked(error)),
         }
     }
 

@@ -20,6 +20,7 @@ pub struct Failed(Arc<Findings>);
 struct Findings {
     is_error: AtomicBool,
     broken: OnceLock<&'static str>,
+    cut: OnceLock<&'static str>,
 }
 
 impl Failed {
@@ -36,6 +37,16 @@ impl Failed {
     /// The answer broke off for this reason, although the caller was told so in a body that ends well.
     pub fn broke(&self, reason: &'static str) {
         let _ = self.0.broken.set(reason);
+    }
+
+    /// The answer was cut, because its principal may no longer act, for this reason.
+    pub fn cut(&self, reason: &'static str) {
+        let _ = self.0.cut.set(reason);
+    }
+
+    /// Why the answer was cut, if it was.
+    pub fn why_cut(&self) -> Option<&'static str> {
+        self.0.cut.get().copied()
     }
 
     /// Why the answer broke off, if it did.
@@ -132,19 +143,30 @@ impl Tally {
         }
     }
 
+    /// An endpoint of our own refused, for this reason.
+    pub fn noted(&mut self, reason: &'static str) {
+        self.refused = Some(Stage::Auth);
+        self.metrics.denied(Stage::Auth, reason);
+    }
+
     /// The answer has ended, after this time.
     pub fn finish(&mut self, end: End, took: Duration) {
         self.stream = None;
-        if let End::Broken(reason) = end {
-            self.refused = Some(Stage::Upstream);
-            self.metrics.denied(Stage::Upstream, reason);
+        let stage = match end {
+            End::Broken(reason) => Some((Stage::Upstream, reason)),
+            End::Revoked(_) => Some((Stage::Auth, End::REVOKED)),
+            End::Complete | End::CallerLeft => None,
+        };
+        if let Some((stage, reason)) = stage {
+            self.refused = Some(stage);
+            self.metrics.denied(stage, reason);
         }
         let Some(route) = &self.route else { return };
         let outcome = match (self.refused, end) {
             (Some(Stage::Upstream), _) => RequestOutcome::UpstreamFailed,
             (Some(_), _) => RequestOutcome::Denied,
             (None, End::CallerLeft) => RequestOutcome::DownstreamGone,
-            (None, End::Complete | End::Broken(_)) => RequestOutcome::Answered,
+            (None, End::Complete | End::Broken(_) | End::Revoked(_)) => RequestOutcome::Answered,
         };
         route.meter().request(&self.method, outcome, took);
         self.metrics.operation(&self.method, took);
@@ -184,8 +206,8 @@ fn judged(reason: &str) -> AuthResult {
         "unknown_key" | "wrong_algorithm" | "invalid_signature" => AuthResult::BadSignature,
         "token_expired" | "not_yet_valid" => AuthResult::OutOfTime,
         "wrong_issuer" | "wrong_audience" => AuthResult::WrongParty,
-        "token_revoked" => AuthResult::Revoked,
-        "keys_unavailable" => AuthResult::Unavailable,
+        "token_revoked" | "user_disabled" => AuthResult::Revoked,
+        "keys_unavailable" | "revocation_unknown" => AuthResult::Unavailable,
         _ => AuthResult::Malformed,
     }
 }

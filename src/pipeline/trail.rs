@@ -20,6 +20,7 @@ use crate::quota::Admission;
 use crate::random::{self, NoRandomness};
 use crate::stage::Stage;
 use crate::telemetry::Metrics;
+use crate::web::Note;
 use std::sync::Arc;
 
 /// How an answer ended.
@@ -31,6 +32,13 @@ pub enum End {
     CallerLeft,
     /// The upstream failed in the middle, for this reason.
     Broken(&'static str),
+    /// It was cut, because its principal may no longer act, for this reason.
+    Revoked(&'static str),
+}
+
+impl End {
+    /// The reason in lines and metrics of an answer that was cut.
+    pub const REVOKED: &'static str = "revoked";
 }
 
 /// What is known of a request so far.
@@ -168,6 +176,40 @@ impl Trail {
         self.admission = Some(admission);
     }
 
+    /// An endpoint of our own has answered, and says what is to be said about it.
+    pub fn noted(&mut self, note: Note) {
+        if let Some(reason) = note.refused {
+            self.tally.noted(reason);
+        }
+        self.record(|record| {
+            let refusal = note.refused.map(|_| Event::AuthFailure);
+            if let Some(event) = note.event.or(refusal) {
+                record.event(event);
+            }
+            if let Some(action) = note.action {
+                record.action(action);
+            }
+            if let Some(severity) = note.severity {
+                record.severity(severity);
+            }
+            if let Some(user) = &note.user {
+                record.user(user);
+            }
+            if let Some(team) = &note.team {
+                record.team(team);
+            }
+            if let Some(jti) = &note.token_id {
+                record.token_id(jti);
+            }
+            if let Some(reason) = note.refused {
+                record.refused(Stage::Auth, reason).failed(reason, "");
+            }
+            for (name, value) in note.details {
+                record.detail(name, value);
+            }
+        });
+    }
+
     /// The request was refused.
     pub fn refused(&mut self, denial: &Denial) {
         let detail = denial.detail.as_deref().unwrap_or_default();
@@ -208,9 +250,11 @@ impl Trail {
         let Some((slot, mut record)) = self.line.take() else {
             return;
         };
-        let end = match (end, self.tally.failed().broken()) {
-            (End::Complete, Some(reason)) => End::Broken(reason),
-            (end, _) => end,
+        let failed = self.tally.failed();
+        let end = match (failed.why_cut(), failed.broken(), end) {
+            (Some(reason), ..) => End::Revoked(reason),
+            (None, Some(reason), End::Complete) => End::Broken(reason),
+            (None, _, end) => end,
         };
         match end {
             End::Complete => {}
@@ -219,6 +263,12 @@ impl Trail {
             }
             End::Broken(reason) => {
                 record.refused(Stage::Upstream, reason).failed(reason, "");
+            }
+            End::Revoked(why) => {
+                record
+                    .refused(Stage::Auth, End::REVOKED)
+                    .failed(why, "")
+                    .detail("ended", why);
             }
         }
         if self.tally.failed().is_marked() {

@@ -102,6 +102,9 @@ pub enum QuotaError {
         /// How many may.
         cap: u32,
     },
+    /// The count of the fleet cannot be reached, and the operator wants nobody admitted then.
+    #[error("the count that all gateways share cannot be reached")]
+    Unshared,
     /// There is no room to count another user. Refusing is the only answer that is not a way round the limit.
     #[error("the table of {max} users is full of active ones")]
     Capacity {
@@ -149,6 +152,7 @@ impl QuotaError {
             Self::Concurrency { .. } => "concurrency",
             Self::Streams { .. } => "streams",
             Self::Capacity { .. } => "capacity",
+            Self::Unshared => "unshared",
         }
     }
 
@@ -156,7 +160,7 @@ impl QuotaError {
     pub fn retry_after_seconds(&self) -> u64 {
         match self {
             Self::Rate { allowance, .. } => allowance.retry_after_seconds(),
-            Self::Concurrency { .. } | Self::Streams { .. } => 1,
+            Self::Concurrency { .. } | Self::Streams { .. } | Self::Unshared => 1,
             Self::Capacity { .. } => 60,
         }
     }
@@ -190,6 +194,7 @@ impl QuotaError {
             }
             Self::Streams { cap } => ("Too many open streams", Some(details(*cap, None))),
             Self::Capacity { .. } => ("Too many users at once", None),
+            Self::Unshared => ("Requests cannot be counted at the moment", None),
         };
         RateLimited {
             error: RateLimitedError {

@@ -160,6 +160,10 @@ impl Limit {
         self.per_minute
     }
 
+    pub(super) const fn burst(&self) -> NonZeroU32 {
+        self.burst
+    }
+
     /// Takes `cells` out of the bucket and says how many are left, or takes none.
     pub(super) fn charge(&self, bucket: &Bucket, cells: NonZeroU32) -> Result<u32, TooSoon> {
         // More than fits at once never will: a minute is the longest that anybody is told to wait.

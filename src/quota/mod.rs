@@ -13,6 +13,7 @@
 mod allowance;
 mod bucket;
 mod settings;
+pub mod shared;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -143,6 +144,7 @@ impl Quotas {
             })?;
         Ok(Admission {
             quotas: self.clone(),
+            user: principal.user().clone(),
             plan: Arc::clone(plan),
             slot,
             allowance,
@@ -231,11 +233,14 @@ impl Inner {
     }
 
     fn refusal(&self, action: Arc<str>, limit: &Limit, wait: &TooSoon) -> QuotaError {
-        let per_minute = limit.per_minute();
+        self.refused(action, limit.per_minute(), wait.0)
+    }
+
+    fn refused(&self, action: Arc<str>, per_minute: NonZeroU32, wait: Duration) -> QuotaError {
         let is_highest = *action == *DEFAULT_ACTION && per_minute >= self.highest;
         QuotaError::Rate {
             action,
-            allowance: Allowance::refused(per_minute.get(), self.now(), wait.0),
+            allowance: Allowance::refused(per_minute.get(), self.now(), wait),
             upgrade_url: self.upgrade_url.clone().filter(|_| !is_highest),
         }
     }
@@ -262,11 +267,41 @@ impl Inner {
     }
 }
 
+/// What is to be taken out of one bucket.
+#[derive(Clone, Debug)]
+pub struct Charge {
+    /// Which bucket.
+    pub key: CounterKey,
+    /// The tool with a limit of its own, or `default`.
+    pub action: Arc<str>,
+    /// How fast the bucket fills.
+    pub per_minute: NonZeroU32,
+    /// How much it holds.
+    pub burst: NonZeroU32,
+    /// How much is taken.
+    pub cells: NonZeroU32,
+}
+
+/// What became of a [`Charge`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was taken.
+    Admitted {
+        /// Requests that would be admitted now.
+        remaining: u32,
+        /// How long until the bucket is full.
+        full_in: Duration,
+    },
+    /// It was not; this is how long until it would be.
+    TooSoon(Duration),
+}
+
 /// The proof that a request was counted. Holds one of the user's slots until it is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Admission {
     quotas: Quotas,
+    user: UserId,
     plan: Arc<Plan>,
     slot: Slot,
     allowance: Allowance,
@@ -290,6 +325,58 @@ impl Admission {
             self.allowance = inner.charge_total(&self.plan, user, extra)?;
         }
         Ok(())
+    }
+
+    /// What the request itself counts for, for whoever counts for a fleet.
+    pub fn total(&self) -> Charge {
+        self.of_total(NonZeroU32::MIN)
+    }
+
+    /// What the action counts for beside the request itself.
+    pub fn charges(&self, action: &str) -> Vec<Charge> {
+        let Some(tool) = self.quotas.0.tools.get(action) else {
+            return Vec::new();
+        };
+        let own = tool.limit.as_ref().map(|limit| Charge {
+            key: CounterKey::of(&self.user, &tool.name),
+            action: Arc::clone(&tool.name),
+            per_minute: limit.per_minute(),
+            burst: limit.burst(),
+            cells: NonZeroU32::MIN,
+        });
+        own.into_iter()
+            .chain(tool.extra.map(|extra| self.of_total(extra)))
+            .collect()
+    }
+
+    fn of_total(&self, cells: NonZeroU32) -> Charge {
+        Charge {
+            key: CounterKey::of(&self.user, DEFAULT_ACTION),
+            action: DEFAULT_ACTION.into(),
+            per_minute: self.plan.limit.per_minute(),
+            burst: self.plan.limit.burst(),
+            cells,
+        }
+    }
+
+    /// Takes over what a fleet's count says.
+    ///
+    /// # Errors
+    /// [`QuotaError::Rate`] where it says that it is too soon.
+    pub fn settle(&mut self, charge: &Charge, verdict: Verdict) -> Result<(), QuotaError> {
+        let inner = &self.quotas.0;
+        match verdict {
+            Verdict::TooSoon(wait) => {
+                let (action, limit) = (Arc::clone(&charge.action), charge.per_minute);
+                Err(inner.refused(action, limit, wait))
+            }
+            Verdict::Admitted { remaining, full_in } if *charge.action == *DEFAULT_ACTION => {
+                let limit = charge.per_minute.get();
+                self.allowance = Allowance::after(limit, remaining, inner.now(), full_in);
+                Ok(())
+            }
+            Verdict::Admitted { .. } => Ok(()),
+        }
     }
 
     /// Trades the slot of a call for the slot of a long-lived stream.

@@ -183,6 +183,14 @@ impl CounterKey {
     }
 }
 
+impl CounterKey {
+    /// The name in a cluster of stores: what stands in braces decides where it lies, and holds no brace itself.
+    pub(super) fn tagged(&self) -> String {
+        let plain = self.0.replace('{', "%7B").replace('}', "%7D");
+        format!("{{{plain}}}")
+    }
+}
+
 impl fmt::Display for CounterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -205,3 +205,22 @@ pub(in crate::store) fn read_count(value: &[u8]) -> u64 {
         .and_then(|digits| digits.parse().ok())
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::suite::{Opened, behaves_like_a_store, clock};
+
+    async fn open() -> Opened {
+        let clock = clock();
+        Opened {
+            store: Arc::new(Memory::new(clock.clone())),
+            clock,
+            _keep: None,
+        }
+    }
+
+    behaves_like_a_store!(open);
+}

@@ -8,6 +8,9 @@
 
 pub mod memory;
 pub mod record;
+pub mod redb;
+#[cfg(test)]
+mod suite;
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +20,7 @@ use crate::clock::Timestamp;
 
 pub use memory::Memory;
 pub use record::{Held, Record};
+pub use redb::Redb;
 
 /// What an object-safe asynchronous function returns.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -234,6 +238,11 @@ pub trait Store: Send + Sync + fmt::Debug {
 
     /// What it is called in logs and `store status`: never holds a password.
     fn describe(&self) -> String;
+
+    /// What about its own set-up could lose records, in sentences for the operator. Says less rather than failing.
+    fn warnings(&self) -> Later<'_, Vec<String>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 }
 
 /// Refuses what no store takes.

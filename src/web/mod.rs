@@ -8,6 +8,7 @@
 //! **Refuses** forms and queries that are not what they claim to be.
 
 pub mod cookie;
+pub mod pages;
 pub mod params;
 pub mod reply;
 

@@ -17,6 +17,8 @@ mod harness;
 mod harness_proof;
 mod relay;
 mod requirements;
+mod revocation;
 mod rim;
 mod sample_server;
 mod security;
+mod vault;

@@ -85,6 +85,17 @@ pub struct Claims {
     pub scopes: Option<String>,
 }
 
+impl From<&raw::Claims> for Claims {
+    fn from(raw: &raw::Claims) -> Self {
+        Self {
+            tier: raw.tier.clone(),
+            team: raw.team.clone(),
+            roles: raw.roles.clone(),
+            scopes: raw.scopes.clone(),
+        }
+    }
+}
+
 pub(super) fn mean(
     raw: &raw::Auth,
     listen: Option<&Listen>,
@@ -196,12 +207,7 @@ fn one_issuer(
         keys: keys?,
         algorithms: raw.algorithms.iter().map(|one| one.name()).collect(),
         typ: raw.typ.clone(),
-        claims: Claims {
-            tier: raw.claims.tier.clone(),
-            team: raw.claims.team.clone(),
-            roles: raw.claims.roles.clone(),
-            scopes: raw.claims.scopes.clone(),
-        },
+        claims: Claims::from(&raw.claims),
         default_tier: raw
             .default_tier
             .clone()
@@ -237,7 +243,7 @@ fn key_source(raw: &raw::Issuer, path: &str, review: &mut Review) -> Option<KeyS
 }
 
 /// An address whose answers decide who is let in: TLS, unless it is on this machine.
-fn secure(path: &str, text: &str, review: &mut Review) -> Option<Url> {
+pub(super) fn secure(path: &str, text: &str, review: &mut Review) -> Option<Url> {
     match urls::web(text) {
         Err(error) => review.mistake(path, error.to_string(), error.help()),
         Ok(url) if urls::exposed(&url) => {

@@ -3,8 +3,11 @@
 
 mod auth;
 mod credential;
+mod keeping;
 mod keys;
 mod listen;
+mod login;
+mod oauth;
 mod policy;
 mod quotas;
 mod records;
@@ -26,8 +29,11 @@ pub use credential::{
     ClientAuth, Credential, CredentialKind, CredentialSubject, PerUser, SigningKey, TokenEndpoint,
     Wish,
 };
+pub use keeping::{Revocation, Store, Vault, VaultMode};
 pub use keys::decode;
 pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};
+pub use login::{Addresses, Allow, Provider, ProviderKind};
+pub use oauth::{Client, ClientDocuments, ClientProof, Oauth, Registration};
 pub use policy::{Policy, PolicyDefault, RouteTools, ToolRules};
 pub use quotas::{Quotas, Tier, ToolQuota, UserQuota};
 pub use records::{Audit, LogFormat, Logs, Metrics, Sessions};
@@ -52,6 +58,16 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Whose tokens are accepted.
     pub auth: Auth,
+    /// Whom users can sign in with; the authorization server is on when there is anybody.
+    pub providers: Vec<Provider>,
+    /// The authorization server.
+    pub oauth: Oauth,
+    /// Where records are kept.
+    pub store: Store,
+    /// How credentials are kept.
+    pub vault: Vault,
+    /// How fast a revocation bites.
+    pub revocation: Revocation,
     /// How much each user may do.
     pub quotas: Quotas,
     /// Rules for the tools of all routes.
@@ -66,6 +82,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// Key that encrypts what is stored.
     pub encryption_key: Option<Secret<Vec<u8>>>,
+    /// The key before it.
+    pub encryption_key_previous: Option<Secret<Vec<u8>>>,
     /// Certificate authorities to trust besides the system's.
     pub extra_ca_file: Option<PathBuf>,
     /// Folder for what the gateway keeps.
@@ -134,6 +152,19 @@ pub(in crate::config) fn mean(
         raw.encryption_key.as_ref(),
         raw.encryption_key_file.as_deref(),
     );
+    let encryption_key_previous = review.key(
+        "encryption_key_previous",
+        raw.encryption_key_previous.as_ref(),
+        raw.encryption_key_previous_file.as_deref(),
+    );
+    let providers = login::providers(&raw.login, &quotas, profile, review);
+    let public_url = listen.as_ref().map(|listen| listen.public_url.as_str());
+    login::redirect_uri(&raw.login, public_url, review);
+    let oauth = oauth::oauth(&raw.oauth, &quotas, review);
+    let store = keeping::store(&raw.store, &state_dir, review);
+    if !raw.login.providers.is_empty() {
+        login::keys_for_logins(&raw, profile, keys_required, review);
+    }
     review.keys_differ();
     let extra_ca_file = raw
         .extra_ca_file
@@ -155,6 +186,11 @@ pub(in crate::config) fn mean(
         limits: Limits::from(&raw.limits),
         routes,
         auth,
+        providers,
+        oauth,
+        store,
+        vault: Vault::from(&raw.vault),
+        revocation: Revocation::from(&raw.revocation),
         quotas,
         policy,
         audit,
@@ -162,6 +198,7 @@ pub(in crate::config) fn mean(
         metrics,
         sessions,
         encryption_key,
+        encryption_key_previous,
         extra_ca_file,
         state_dir,
         secret_files: std::mem::take(&mut review.secret_files),

@@ -26,6 +26,8 @@ pub struct Quotas {
     pub upgrade_url: Option<String>,
     /// Most users that are counted.
     pub max_keys: usize,
+    /// Whether nobody is admitted while the count of the fleet cannot be reached.
+    pub refuse_when_store_is_down: bool,
 }
 
 /// Limits of one tier.
@@ -92,6 +94,7 @@ pub(super) fn mean(raw: &raw::Quotas, review: &mut Review) -> Quotas {
             .collect(),
         upgrade_url: raw.upgrade_url.clone(),
         max_keys: raw.max_keys as usize,
+        refuse_when_store_is_down: raw.when_store_is_down == raw::WhenDown::Refuse,
     };
     quotas.knows_tier("quotas.default_tier", &raw.default_tier, review);
     if let Some(Err(error)) = raw.upgrade_url.as_deref().map(urls::web) {

@@ -106,6 +106,26 @@ impl Review {
         Some(Secret::new(text.expose().as_bytes().to_vec()))
     }
 
+    /// A secret that somebody else chose: a password, a client secret, an address with either in it.
+    pub(super) fn secret_text(
+        &mut self,
+        path: &str,
+        literal: Option<&Literal>,
+        file: Option<&str>,
+    ) -> Option<Secret<String>> {
+        let file_path = format!("{path}_file");
+        match (literal, file) {
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                let both = format!("`{path}` is written as well");
+                self.mistake(&file_path, both, "keep one of the two");
+                None
+            }
+            (Some(Literal(text)), None) => Some(text.clone()),
+            (None, Some(name)) => self.secret_file(&file_path, name),
+        }
+    }
+
     /// The text of a key that is strong and not used twice, however it is read afterwards.
     fn key_text(
         &mut self,

@@ -58,11 +58,12 @@ pub(super) fn mean(raw: &raw::Config, listen: Option<&Listen>, review: &mut Revi
         _ => {}
     }
     let base = listen.map_or("", |listen| listen.public_url.as_str());
-    let servers = raw
-        .auth
-        .issuers
-        .iter()
-        .map(|issuer| issuer.issuer.clone())
+    // Where users can sign in here, clients are sent here first.
+    let own = raw.auth.issuer.clone().unwrap_or_else(|| base.to_owned());
+    let servers = (!raw.login.providers.is_empty())
+        .then_some(own)
+        .into_iter()
+        .chain(raw.auth.issuers.iter().map(|issuer| issuer.issuer.clone()))
         .collect();
     let single = raw.upstream.as_ref().and_then(|upstream| {
         Some(Route {

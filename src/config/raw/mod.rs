@@ -3,7 +3,10 @@
 
 mod auth;
 mod credential;
+mod keeping;
 mod listen;
+mod login;
+mod oauth;
 mod quotas;
 mod records;
 mod routes;
@@ -12,10 +15,13 @@ mod values;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(in crate::config) use auth::{Auth, Issuer};
+pub(in crate::config) use auth::{Auth, Claims, Issuer};
 pub(in crate::config) use credential::{ClientAuth, Credential, CredentialKind, CredentialSubject};
+pub(in crate::config) use keeping::{Revocation, Store, Vault, VaultMode};
 pub(in crate::config) use listen::{Cors, Limits, Listen, PlainHttp, Preset, Tls, TlsVersion};
-pub(in crate::config) use quotas::Quotas;
+pub(in crate::config) use login::{Login, Provider, ProviderKind};
+pub(in crate::config) use oauth::{Client, Oauth};
+pub(in crate::config) use quotas::{Quotas, WhenDown};
 pub(in crate::config) use records::{Audit, LogFormat, LogLevel, Logs, Metrics, Sessions};
 pub(in crate::config) use routes::{
     Policy, PolicyDefault, Route, RouteTools, Upstream, scopes_supported,
@@ -43,6 +49,16 @@ pub(in crate::config) struct Config {
     pub(in crate::config) routes: Vec<Route>,
     /// Whose tokens are accepted.
     pub(in crate::config) auth: Auth,
+    /// How users sign in.
+    pub(in crate::config) login: Login,
+    /// The authorization server that MCP clients sign their users in at. It is on as soon as there is a login provider.
+    pub(in crate::config) oauth: Oauth,
+    /// Where sessions, clients and sealed secrets are kept.
+    pub(in crate::config) store: Store,
+    /// How credentials for MCP servers are kept.
+    pub(in crate::config) vault: Vault,
+    /// How fast a revocation bites.
+    pub(in crate::config) revocation: Revocation,
     /// How much each user may do.
     pub(in crate::config) quotas: Quotas,
     /// Which tools may be used. Forbidding always wins.
@@ -60,6 +76,10 @@ pub(in crate::config) struct Config {
     pub(in crate::config) encryption_key: Option<Literal>,
     /// File that holds the encryption key, instead of `encryption_key`.
     pub(in crate::config) encryption_key_file: Option<String>,
+    /// The encryption key before this one, for as long as `sallygate vault rotate` has not run.
+    pub(in crate::config) encryption_key_previous: Option<Literal>,
+    /// File that holds the previous encryption key.
+    pub(in crate::config) encryption_key_previous_file: Option<String>,
     /// PEM file with certificate authorities to trust for MCP servers and issuers, besides the system's. Where a `ca_file`
     /// is written, that one counts alone.
     pub(in crate::config) extra_ca_file: Option<String>,

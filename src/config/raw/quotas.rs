@@ -29,6 +29,19 @@ pub(in crate::config) struct Quotas {
     /// Most users that are counted at one time.
     #[schemars(range(min = 1000, max = 10_000_000))]
     pub(in crate::config) max_keys: u32,
+    /// Where `store.url` names a Redis, limits count over all gateways. While it does not answer, every gateway counts
+    /// for itself (`count_locally`) or refuses everybody (`refuse`).
+    pub(in crate::config) when_store_is_down: WhenDown,
+}
+
+/// What happens to limits while the store does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(in crate::config) enum WhenDown {
+    #[default]
+    CountLocally,
+    Refuse,
 }
 
 impl Default for Quotas {
@@ -42,6 +55,7 @@ impl Default for Quotas {
             users: BTreeMap::new(),
             upgrade_url: None,
             max_keys: 100_000,
+            when_store_is_down: WhenDown::CountLocally,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 
 mod credential;
+mod identity;
 mod keys;
 mod overriding;
 mod serving;

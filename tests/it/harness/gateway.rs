@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sallygate::auth::ResourceId;
-use sallygate::auth::mint::{Grant, Mint};
+use sallygate::auth::mint::{Grant, Mint, Minted};
 use sallygate::clock::Clock;
 use sallygate::config::{self, Config, Environment};
 use sallygate::gateway::{self, Gateway, Waits};
+use sallygate::revocation::Revocations;
 use sallygate::upstream::credential::Keys;
 use tempfile::TempDir;
 
@@ -255,16 +256,29 @@ impl Rig {
 
     /// A token for this user.
     pub(crate) fn token(&self, who: &Who) -> String {
+        self.minted(who).token.expose().clone()
+    }
+
+    /// The same, with what is known about it.
+    pub(crate) fn minted(&self, who: &Who) -> Minted {
         let grant = Grant {
             user: who.user.clone(),
-            team: "team-1".into(),
+            team: who.team.clone(),
             tier: who.tier.clone(),
             email: None,
             scopes: who.scopes.clone(),
             audiences: vec![ResourceId::parse(&format!("{PUBLIC}{}", who.path)).unwrap()],
+            session: who.session.clone(),
+            client: who.client.clone(),
+            generation: who.generation,
             ..Grant::default()
         };
-        self.mint.mint(&grant).unwrap().token.expose().clone()
+        self.mint.mint(&grant).unwrap()
+    }
+
+    /// What ends things before their time.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.gateway.as_ref().expect("not drained yet").revocations
     }
 
     /// The folder of the audit trail.
@@ -291,6 +305,10 @@ pub(crate) struct Who {
     tier: String,
     scopes: Vec<String>,
     path: String,
+    team: String,
+    session: Option<String>,
+    client: Option<String>,
+    generation: Option<u64>,
 }
 
 impl Who {
@@ -301,7 +319,25 @@ impl Who {
             tier: "free".into(),
             scopes: vec!["mcp:read".into(), "mcp:write".into()],
             path: "/mcp".into(),
+            team: "team-1".into(),
+            session: None,
+            client: None,
+            generation: None,
         }
+    }
+
+    /// The same with this default workspace.
+    pub(crate) fn team(mut self, team: &str) -> Self {
+        self.team = team.into();
+        self
+    }
+
+    /// The same in a session of a client, as logins have them.
+    pub(crate) fn signed_in(mut self, session: &str, client: &str, generation: u64) -> Self {
+        self.session = Some(session.into());
+        self.client = Some(client.into());
+        self.generation = Some(generation);
+        self
     }
 
     /// The same in this tier.

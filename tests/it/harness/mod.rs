@@ -3,11 +3,13 @@
 //! waits for a condition, and gives up with words after [`wait::PATIENCE`].
 
 pub(crate) mod audit;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod mcp;
 pub(crate) mod piecemeal;
 pub(crate) mod process;
+pub(crate) mod provider;
 pub(crate) mod raw;
 #[path = "../../support/signer.rs"]
 pub(crate) mod signer;

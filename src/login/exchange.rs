@@ -1,0 +1,486 @@
+//! Our side of the authorization code flow, by the `oauth2` library over our own bounded fetcher: where the browser is
+//! sent, and the code that it brings back exchanged for tokens. A missing lifetime stays missing (C26).
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT};
+use http::{HeaderMap, StatusCode};
+use oauth2::basic::{
+    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
+    BasicTokenIntrospectionResponse, BasicTokenType,
+};
+use oauth2::{
+    AccessToken, AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken,
+    EndpointNotSet, EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier,
+    RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardRevocableToken, TokenResponse,
+    TokenUrl,
+};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use crate::clock::Timestamp;
+use crate::fetch::{Address, Ask, FetchError, Fetcher};
+use crate::secret::Secret;
+
+/// Why a provider could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// There is no whole answer.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// An answer other than the one that must be.
+    #[error("the answer of `{0}` cannot be read")]
+    Unreadable(String),
+    /// The provider's description of itself cannot be used.
+    #[error("the metadata of the provider cannot be used: {0}")]
+    Metadata(&'static str),
+    /// The keys that the provider signs with cannot be had.
+    #[error(transparent)]
+    Keys(#[from] crate::auth::discovery::JwksError),
+    /// Our client id or secret is not the provider's (R423, R440).
+    #[error("the provider does not know us")]
+    Client,
+    /// The redirect address is not registered at the provider (R424).
+    #[error("our redirect address is not registered at the provider")]
+    Redirect,
+    /// The code or refresh token is not good, or no longer.
+    #[error("the provider does not accept the grant")]
+    Grant,
+    /// Any other refusal.
+    #[error("the provider refused")]
+    Refused,
+}
+
+impl ExchangeError {
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Fetch(FetchError::TimedOut(_)) => "provider_timeout",
+            Self::Fetch(_) => "provider_unreachable",
+            Self::Unreadable(_) => "provider_unreadable",
+            Self::Metadata(_) => "provider_metadata",
+            Self::Keys(_) => "provider_keys",
+            Self::Client => "invalid_client",
+            Self::Redirect => "redirect_mismatch",
+            Self::Grant => "invalid_grant",
+            Self::Refused => "provider_refused",
+        }
+    }
+
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Fetch(FetchError::TimedOut(_)) => "network_timeout",
+            Self::Client => "invalid_client",
+            Self::Redirect => "invalid_request",
+            Self::Grant => "invalid_grant",
+            _ => "provider_error",
+        }
+    }
+
+    pub(super) const fn status(&self) -> StatusCode {
+        match self {
+            Self::Fetch(FetchError::TimedOut(_)) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Grant => StatusCode::BAD_REQUEST,
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    pub(super) const fn message(&self) -> &'static str {
+        match self {
+            Self::Fetch(FetchError::TimedOut(_)) => "Request timed out",
+            Self::Fetch(_) => "The login provider cannot be reached",
+            Self::Client => "Client authentication failed",
+            Self::Redirect => "The redirect address is not registered at the login provider",
+            Self::Grant => "The login provider does not accept the code",
+            Self::Refused => "The login provider refused",
+            Self::Unreadable(_) | Self::Metadata(_) | Self::Keys(_) => {
+                "The login provider's answer cannot be read"
+            }
+        }
+    }
+
+    pub(super) const fn is_flat(&self) -> bool {
+        matches!(self, Self::Client | Self::Redirect | Self::Grant)
+    }
+}
+
+/// What a provider gave for a code.
+#[derive(Clone, Debug)]
+pub struct ProviderTokens {
+    /// Its access token.
+    pub access_token: Secret<String>,
+    /// Its refresh token, if it gave one.
+    pub refresh_token: Option<Secret<String>>,
+    /// The moment from which the access token is no longer valid; none where the provider does not say (C26).
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Tokens, and the provider's statement about the user.
+pub(super) struct Granted {
+    pub(super) tokens: ProviderTokens,
+    pub(super) id_token: Option<Secret<String>>,
+}
+
+/// What a browser carries to the provider.
+pub(super) struct Departure<'a> {
+    pub(super) state: &'a str,
+    pub(super) scopes: &'a [String],
+    /// The PKCE verifier, where the provider knows PKCE.
+    pub(super) verifier: Option<&'a str>,
+    pub(super) extra: &'a [(&'static str, &'a str)],
+}
+
+/// Us, as one provider knows us.
+pub(super) struct Party {
+    client_id: String,
+    client_secret: Option<Secret<String>>,
+    redirect_uri: String,
+    pub(super) fetcher: Fetcher,
+}
+
+type Client<Auth, Token> = oauth2::Client<
+    BasicErrorResponse,
+    Answer,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    Auth,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    Token,
+>;
+
+impl Party {
+    pub(super) const fn new(
+        client_id: String,
+        client_secret: Option<Secret<String>>,
+        redirect_uri: String,
+        fetcher: Fetcher,
+    ) -> Self {
+        Self {
+            client_id,
+            client_secret,
+            redirect_uri,
+            fetcher,
+        }
+    }
+
+    pub(super) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Where the browser is sent (R341-R345).
+    pub(super) fn authorize(
+        &self,
+        page: &Address,
+        departure: &Departure<'_>,
+    ) -> Result<Url, ExchangeError> {
+        let client = self
+            .client()?
+            .set_auth_uri(AuthUrl::from_url(page.url().clone()));
+        let state = departure.state.to_owned();
+        let mut request = client.authorize_url(|| CsrfToken::new(state));
+        for scope in departure.scopes {
+            request = request.add_scope(Scope::new(scope.clone()));
+        }
+        if let Some(verifier) = departure.verifier {
+            let verifier = PkceCodeVerifier::new(verifier.to_owned());
+            let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
+            request = request.set_pkce_challenge(challenge);
+        }
+        for (name, value) in departure.extra {
+            request = request.add_extra_param(*name, (*value).to_owned());
+        }
+        Ok(request.url().0)
+    }
+
+    /// The code for tokens (R357-R365).
+    pub(super) async fn exchange(
+        &self,
+        endpoint: &Address,
+        style: AuthType,
+        code: &str,
+        verifier: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Granted, ExchangeError> {
+        let client = self.for_tokens(endpoint, style)?;
+        let mut request = client.exchange_code(AuthorizationCode::new(code.to_owned()));
+        if let Some(verifier) = verifier {
+            request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()));
+        }
+        let http = |request| self.send(request);
+        let answer = request.request_async(&http).await;
+        granted(answer.map_err(|error| refusal(error, endpoint))?, now)
+    }
+
+    /// A refresh token for new tokens (R414).
+    pub(super) async fn renew(
+        &self,
+        endpoint: &Address,
+        style: AuthType,
+        refresh_token: &Secret<String>,
+        now: Timestamp,
+    ) -> Result<Granted, ExchangeError> {
+        let client = self.for_tokens(endpoint, style)?;
+        let token = RefreshToken::new(refresh_token.expose().clone());
+        let http = |request| self.send(request);
+        let answer = client.exchange_refresh_token(&token).request_async(&http);
+        granted(answer.await.map_err(|error| refusal(error, endpoint))?, now)
+    }
+
+    /// A JSON document of the provider's API.
+    pub(super) async fn read(
+        &self,
+        address: &Address,
+        authorization: &str,
+        accept: &'static str,
+    ) -> Result<Value, ExchangeError> {
+        let unreadable = || ExchangeError::Unreadable(address.to_string());
+        let mut line = HeaderValue::from_str(authorization).map_err(|_| unreadable())?;
+        line.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, line);
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let ask = Ask {
+            headers,
+            ..Ask::get()
+        };
+        let answered = self.fetcher.ask(address, ask).await?;
+        match answered.status {
+            StatusCode::OK => serde_json::from_slice(&answered.body).map_err(|_| unreadable()),
+            StatusCode::UNAUTHORIZED => Err(ExchangeError::Grant),
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Err(ExchangeError::Refused),
+            _ => Err(unreadable()),
+        }
+    }
+
+    fn client(&self) -> Result<Client<EndpointNotSet, EndpointNotSet>, ExchangeError> {
+        let redirect =
+            RedirectUrl::new(self.redirect_uri.clone()).map_err(|_| ExchangeError::Redirect)?;
+        let client = Client::new(ClientId::new(self.client_id.clone())).set_redirect_uri(redirect);
+        Ok(match &self.client_secret {
+            Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose().clone())),
+            None => client,
+        })
+    }
+
+    fn for_tokens(
+        &self,
+        endpoint: &Address,
+        style: AuthType,
+    ) -> Result<Client<EndpointNotSet, EndpointSet>, ExchangeError> {
+        let endpoint = TokenUrl::from_url(endpoint.url().clone());
+        Ok(self.client()?.set_auth_type(style).set_token_uri(endpoint))
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, FetchError> {
+        let (mut head, body) = request.into_parts();
+        let address = Address::parse(&head.uri.to_string())?;
+        head.headers
+            .insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let ask = Ask {
+            method: head.method,
+            headers: head.headers,
+            body: body.into(),
+        };
+        let answered = self.fetcher.ask(&address, ask).await?;
+        let mut response = HttpResponse::new(answered.body.into());
+        *response.status_mut() = answered.status;
+        *response.headers_mut() = answered.headers;
+        Ok(response)
+    }
+}
+
+/// What a token endpoint answers. The library's own type insists on a `token_type`, which ClickUp leaves out.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Answer {
+    access_token: AccessToken,
+    #[serde(skip, default = "bearer")]
+    kind: BasicTokenType,
+    #[serde(default)]
+    token_type: Option<String>,
+    #[serde(default, deserialize_with = "lifetime")]
+    expires_in: Option<Duration>,
+    #[serde(default)]
+    refresh_token: Option<RefreshToken>,
+    /// Of the access token's type, because that one never shows itself.
+    #[serde(default)]
+    id_token: Option<AccessToken>,
+}
+
+impl TokenResponse for Answer {
+    type TokenType = BasicTokenType;
+
+    fn access_token(&self) -> &AccessToken {
+        &self.access_token
+    }
+
+    fn token_type(&self) -> &BasicTokenType {
+        &self.kind
+    }
+
+    fn expires_in(&self) -> Option<Duration> {
+        self.expires_in
+    }
+
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        self.refresh_token.as_ref()
+    }
+
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        None
+    }
+}
+
+const fn bearer() -> BasicTokenType {
+    BasicTokenType::Bearer
+}
+
+/// Seconds, as a number or as text (R364). Absent and null stay absent; anything else is no answer.
+fn lifetime<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let seconds = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    seconds
+        .map(|seconds| Some(Duration::from_secs(seconds.min(LIFETIME_MAX_SECONDS))))
+        .ok_or_else(|| serde::de::Error::custom("expires_in"))
+}
+
+fn granted(answer: Answer, now: Timestamp) -> Result<Granted, ExchangeError> {
+    let kind = answer.token_type.as_deref().unwrap_or("bearer");
+    let token = answer.access_token.secret();
+    if !kind.eq_ignore_ascii_case("bearer") || !is_token(token) {
+        return Err(ExchangeError::Unreadable("token endpoint".into()));
+    }
+    let refresh = answer.refresh_token.as_ref().map(RefreshToken::secret);
+    Ok(Granted {
+        tokens: ProviderTokens {
+            access_token: Secret::new(token.clone()),
+            refresh_token: refresh
+                .filter(|token| is_token(token))
+                .map(|token| Secret::new(token.clone())),
+            expires_at: answer.expires_in.map(|lifetime| now.plus(lifetime)),
+        },
+        id_token: answer
+            .id_token
+            .map(|token| Secret::new(token.into_secret())),
+    })
+}
+
+/// `VSCHAR` (RFC 6749 appendix A.12), so that it can stand in a header.
+fn is_token(token: &str) -> bool {
+    (1..=TOKEN_MAX_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn refusal(
+    error: RequestTokenError<FetchError, BasicErrorResponse>,
+    endpoint: &Address,
+) -> ExchangeError {
+    match error {
+        RequestTokenError::Request(error) => ExchangeError::Fetch(error),
+        RequestTokenError::ServerResponse(answer) => match answer.error() {
+            BasicErrorResponseType::InvalidClient | BasicErrorResponseType::UnauthorizedClient => {
+                ExchangeError::Client
+            }
+            BasicErrorResponseType::InvalidGrant => ExchangeError::Grant,
+            BasicErrorResponseType::Extension(code) => by_code(code),
+            _ => ExchangeError::Refused,
+        },
+        RequestTokenError::Parse(_, body) => {
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            // GitHub answers 200 with an error; ClickUp has codes of its own.
+            let code = body.get("error").or_else(|| body.get("ECODE"));
+            match code.and_then(Value::as_str) {
+                Some(code) => by_code(code),
+                None => ExchangeError::Unreadable(endpoint.to_string()),
+            }
+        }
+        RequestTokenError::Other(_) => ExchangeError::Unreadable(endpoint.to_string()),
+    }
+}
+
+fn by_code(code: &str) -> ExchangeError {
+    match code {
+        "invalid_client" | "incorrect_client_credentials" | "OAUTH_010" => ExchangeError::Client,
+        "redirect_uri_mismatch" | "OAUTH_007" | "OAUTH_017" => ExchangeError::Redirect,
+        "invalid_grant"
+        | "bad_verification_code"
+        | "bad_refresh_token"
+        | "OAUTH_014"
+        | "OAUTH_019"
+        | "OAUTH_021"
+        | "OAUTH_025"
+        | "OAUTH_077" => ExchangeError::Grant,
+        _ => ExchangeError::Refused,
+    }
+}
+
+/// GitHub answers nobody who does not name himself.
+const AGENT: &str = "sallygate";
+const TOKEN_MAX_BYTES: usize = 16 * 1024;
+const LIFETIME_MAX_SECONDS: u64 = 10 * 365 * 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(document: &str) -> Option<Granted> {
+        let answer = serde_json::from_str(document).ok()?;
+        granted(answer, Timestamp::from_seconds(1000)).ok()
+    }
+
+    #[test]
+    fn r364_c26_a_missing_lifetime_stays_missing() {
+        let lifetime = |document| read(document).map(|granted| granted.tokens.expires_at);
+        for absent in [
+            r#"{"access_token":"t"}"#,
+            r#"{"access_token":"t","expires_in":null}"#,
+        ] {
+            assert_eq!(lifetime(absent), Some(None), "{absent}");
+        }
+        for (document, seconds) in [
+            (r#"{"access_token":"t","expires_in":0}"#, 1000),
+            (r#"{"access_token":"t","expires_in":3600}"#, 4600),
+            (r#"{"access_token":"t","expires_in":"3600"}"#, 4600),
+        ] {
+            let wanted = Some(Some(Timestamp::from_seconds(seconds)));
+            assert_eq!(lifetime(document), wanted, "{document}");
+        }
+        for odd in ["-1", "1.5", "\"soon\"", "[]", "{}", "true"] {
+            let document = format!(r#"{{"access_token":"t","expires_in":{odd}}}"#);
+            assert!(read(&document).is_none(), "{document}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_stand_in_a_header_is_no_token() {
+        for document in [
+            r#"{"access_token":""}"#,
+            r#"{"access_token":"a b"}"#,
+            r#"{"access_token":"a\r\nx: y"}"#,
+            r#"{"access_token":"t","token_type":"mac"}"#,
+            r#"{"access_token":1}"#,
+            r#"{"token":"t"}"#,
+        ] {
+            assert!(read(document).is_none(), "{document}");
+        }
+        let good = read(r#"{"access_token":"pk_1","token_type":"BEARER","refresh_token":"r"}"#);
+        assert!(good.unwrap().tokens.refresh_token.unwrap().ct_eq(b"r"));
+    }
+
+    #[test]
+    fn no_answer_shows_its_tokens() {
+        let answer: Answer = serde_json::from_str(
+            r#"{"access_token":"canary-not-a-real-a","refresh_token":"canary-not-a-real-r","id_token":"canary-not-a-real-i"}"#,
+        )
+        .unwrap();
+        assert!(!format!("{answer:?}").contains("canary"));
+        let granted = granted(answer, Timestamp::from_seconds(0)).unwrap();
+        assert!(!format!("{:?}", granted.tokens).contains("canary"));
+    }
+}

@@ -1,0 +1,52 @@
+//! The gateway's own pages and endpoints: a request is read whole, under the limits of its head, and what was done about it
+//! is noted in the one line that every request has.
+
+use http::Response;
+use http::request::Parts;
+use hyper::body::Incoming;
+
+use super::body::ReplyBody;
+use super::denial::Denial;
+use super::trail::Trail;
+use crate::limits::{self, Armed};
+use crate::listener::Peer;
+use crate::web::{Reply, Visit};
+
+/// The longest body that an endpoint of ours reads.
+const BODY_MAX_BYTES: usize = 64 * 1024;
+
+/// The whole request.
+///
+/// # Errors
+/// A [`Denial`] for a body over the limits.
+pub(super) async fn visit(
+    head: &Parts,
+    body: &mut Incoming,
+    armed: &Armed,
+    peer: &Peer,
+    trail: &Trail,
+) -> Result<Visit, Denial> {
+    let armed = armed.at_most(BODY_MAX_BYTES);
+    let bytes = limits::body::read(body, &head.headers, &armed).await?;
+    Ok(Visit::new(
+        head,
+        bytes,
+        peer.address.ip(),
+        trail.request_id(),
+    ))
+}
+
+/// The answer, and what the trail says about it.
+pub(super) fn answer(reply: Reply, trail: &mut Trail) -> Response<ReplyBody> {
+    let Reply {
+        status,
+        headers,
+        body,
+        note,
+    } = reply;
+    trail.noted(note);
+    let mut response = Response::new(ReplyBody::full(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,72 @@
+// The MCP Inspector's command line. Every call is a process of its own, as a person types it; what it
+// keeps of a sign-in is in the files between them. With MCP_AUTO_OPEN_ENABLED it opens the browser of
+// the machine without a terminal to ask in, which is the only thing that is not as a person has it.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+
+import { env, run, step } from './steps.mjs';
+
+const launcher = path.join(
+  import.meta.dirname,
+  'node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js',
+);
+
+/** Runs it with further arguments and reads its JSON. */
+function inspect(...more) {
+  const args = [
+    launcher,
+    '--cli',
+    '--server-url',
+    env.url,
+    '--transport',
+    'http',
+    '--protocol-era',
+    env.mode,
+    '--format',
+    'json',
+    ...(env.document ? ['--client-metadata-url', env.document] : []),
+    ...more,
+  ];
+  return new Promise((done, failed) => {
+    const child = spawn(process.execPath, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, MCP_AUTO_OPEN_ENABLED: 'true', MCP_INSPECTOR_SECRET_STORE: 'file' },
+    });
+    let out = '';
+    let said = '';
+    child.stdout.on('data', part => (out += part));
+    child.stderr.on('data', part => (said += part));
+    child.on('error', failed);
+    child.on('close', code => {
+      process.stderr.write(said);
+      if (code === 0) done(out);
+      else failed(new Error(`exit ${code}: ${`${said}${out}`.trim().slice(-600)}`));
+    });
+    children.add(child);
+    child.on('close', () => children.delete(child));
+  });
+}
+
+const children = new Set();
+
+const call = async (name, args, ...more) => {
+  const out = await inspect('--method', 'tools/call', '--tool-name', name, '--tool-args-json', JSON.stringify(args), ...more);
+  const { result = JSON.parse(out) } = JSON.parse(out);
+  assert.ok(!result.isError, out);
+  return result.content[0].text;
+};
+
+await run({
+  async connect() {
+    const out = await inspect('--method', 'tools/list');
+    assert.match(out, /"echo"/);
+    return `${env.mode}, listed tools`;
+  },
+  echo: message => call('echo', { message }),
+  further: async () => `answered: ${await call(env.further, { record: '1' })}`,
+  hold: key => call('hold_open', { key }),
+  close: () => children.forEach(child => child.kill()),
+});
+process.exit(0);

@@ -1,0 +1,146 @@
+// What every client is put through, told apart only by how it is started: it knows the URL and nothing
+// else, signs its user in, calls a tool, outlives its access token without asking the user again, gets
+// a further scope when a tool needs it, and is cut off when the operator disables the user.
+// Each step prints `ok <name>: ...`; the first that goes wrong prints `not ok <name>: ...` and ends it.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+/** How fast a disabled user has to be out (issue and C39: one second), in milliseconds. */
+const OUT_WITHIN = 1000;
+
+export const env = {
+  url: process.env.URL,
+  /** `legacy`, `auto`, or a revision to insist on. */
+  mode: process.env.MODE ?? 'legacy',
+  modern: process.env.ERA === 'modern',
+  /** Address of the client's document, where it is to identify itself with one. */
+  document: process.env.CLIENT_DOCUMENT || undefined,
+  /** Of access tokens, in milliseconds. */
+  lifetime: Number(process.env.LIFETIME ?? 5) * 1000,
+  /** A tool that needs a scope which nobody has at first. */
+  further: process.env.STEP_UP_TOOL ?? 'danger_delete',
+  /** What disables our user: a JSON array with a command and its arguments. */
+  disable: JSON.parse(process.env.DISABLE ?? 'null'),
+};
+
+/** Prints how a step went; ends the process with the first that fails. */
+export async function step(name, act) {
+  try {
+    console.log(`ok ${name}: ${await act()}`);
+  } catch (error) {
+    console.log(`not ok ${name}: ${error?.stack ?? error}`);
+    process.exit(1);
+  }
+}
+
+/** What the browser did so far: how often a user was asked something, and how often a client sent one. */
+export function asked() {
+  const events = lines(process.env.AGENT_LOG);
+  return {
+    visits: events.filter(one => one.event === 'end' || one.event === 'failed').length,
+    answers: events.filter(one => one.event === 'submit').length,
+  };
+}
+
+/**
+ * Takes the steps. `client` offers `connect()`, `echo(text)`, `further()` (calls the tool that needs
+ * more), `hold(key)` (a call that stays open, as a promise of how it ended), `close()`, and, where the
+ * client shows it, `token()`.
+ */
+export async function run(client) {
+  await step('connect', async () => {
+    assert.equal(asked().answers, 0, 'somebody signed in before we came');
+    const said = await client.connect();
+    assert.ok(asked().answers >= 1, 'nobody was asked for anything');
+    return said;
+  });
+
+  await step('call', async () => {
+    assert.match(await client.echo('through the gate: Zürich ✓'), /through the gate: Zürich ✓/);
+    return 'a tool answers';
+  });
+
+  await step('refresh', async () => {
+    const before = { ...asked(), token: client.token?.() };
+    await pause(env.lifetime + 1500);
+    assert.match(await client.echo('still here'), /still here/);
+    const { visits, answers } = asked();
+    assert.deepEqual({ visits, answers }, { visits: before.visits, answers: before.answers }, 'signed in again');
+    if (client.token) assert.notEqual(client.token(), before.token, 'the token is still the first one');
+    return 'the access token ended, the user was not asked again';
+  });
+
+  await step('step-up', async () => {
+    const before = asked().visits;
+    const said = await client.further();
+    assert.ok(asked().visits > before, 'the user was not asked for the further scope');
+    return said;
+  });
+
+  if (env.disable) await cut(client);
+
+  await step('close', async () => {
+    await client.close?.();
+    return 'closed';
+  });
+}
+
+async function cut(client) {
+  await step('cut', async () => {
+    const key = randomUUID();
+    const held = client.hold(key);
+    held.catch(() => {});
+    await until(() => arrived(key), 15_000, 'the held call did not arrive at the server');
+    const open = await until(() => nonEmpty(streams()), 5000, 'no answer is open on the wire');
+    const began = Date.now();
+    await promisify(execFile)(env.disable[0], env.disable.slice(1));
+    const done = Date.now();
+    await until(() => open.every(id => ended(id)), OUT_WITHIN + 2000, `still open: ${open}`);
+    const last = Math.max(...open.map(id => ended(id).at));
+    assert.ok(last - done <= OUT_WITHIN, `the stream ended ${last - done} ms after the command`);
+    return `${open.length} open answers ended ${last - began} ms after the command began`;
+  });
+
+  await step('out', async () => {
+    const said = await client.echo('let me in').then(
+      text => assert.fail(`answered: ${text}`),
+      error => `${error.message}`.split('\n')[0].slice(0, 160),
+    );
+    return `a disabled user gets nothing more: ${said}`;
+  });
+}
+
+/** Whether a call with this key arrived at the server behind the gateway. */
+const arrived = key => existsSync(process.env.FIXTURE_LOG) && readFileSync(process.env.FIXTURE_LOG, 'utf8').includes(key);
+
+/** Ids of the answers of the route that began and did not end, as the witness saw it. */
+function streams() {
+  const path = new URL(env.url).pathname;
+  const all = lines(process.env.WITNESS).filter(one => one.path === path);
+  const over = new Set(all.filter(one => one.event === 'end').map(one => one.id));
+  return all.filter(one => one.event === 'begin' && one.status === 200 && !over.has(one.id)).map(one => one.id);
+}
+
+const ended = id => lines(process.env.WITNESS).find(one => one.id === id && one.event === 'end');
+
+const nonEmpty = list => (list.length ? list : undefined);
+
+function lines(file) {
+  if (!file || !existsSync(file)) return [];
+  return readFileSync(file, 'utf8').split('\n').filter(Boolean).map(one => JSON.parse(one));
+}
+
+export async function until(condition, within, otherwise) {
+  const end = Date.now() + within;
+  for (;;) {
+    const found = condition();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(otherwise);
+    await pause(20);
+  }
+}
