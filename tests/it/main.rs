@@ -19,3 +19,4 @@ mod requirements;
 mod rim;
 mod sample_server;
 mod security;
+mod store;
