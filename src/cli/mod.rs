@@ -11,6 +11,7 @@ mod output;
 mod run;
 mod serving;
 mod start;
+mod store;
 mod token;
 
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub enum Command {
     Token(token::Token),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    Store(store::Store),
 }
 
 /// Which configuration a verb reads.
@@ -94,6 +97,7 @@ pub fn run(cli: &Cli, env: &Environment, out: &mut Output<'_>) -> Exit {
         Command::Keys(keys) => keys.run(out),
         Command::Token(token) => token.run(env, out),
         Command::Audit(audit) => audit.run(out),
+        Command::Store(store) => store.run(out),
     }
 }
 
