@@ -56,6 +56,7 @@ pub enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     User(user::User),
+    #[command(subcommand)]
     Vault(vault::VaultVerb),
 }
 

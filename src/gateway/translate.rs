@@ -247,6 +247,7 @@ fn one_route(
             list_bytes: config.limits.list_bytes.as_usize(),
             event_bytes: config.limits.sse_event_bytes.as_usize(),
         },
+        workspaces: None,
         meter: metrics.route(&route.name),
     }))
 }
