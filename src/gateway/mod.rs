@@ -40,6 +40,7 @@ use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
+use crate::users::membership::Memberships;
 
 /// The key of the audit chain, where the configuration names none.
 const AUDIT_KEY: &str = "audit.key";
@@ -180,7 +181,18 @@ impl Gateway {
             .map_err(StartError::Auth)?
             .watched_by(revocations.view());
         let verifier = Arc::new(verifier);
-        let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
+        let members = Memberships::new(
+            Arc::clone(&store),
+            config.auth.strict_single_workspace,
+            clock.clone(),
+        );
+        let routes = translate::routes(
+            config,
+            (&verifier, &Arc::new(members)),
+            &metrics,
+            keys.as_ref(),
+            &clock,
+        )?;
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
@@ -451,5 +463,6 @@ pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
 pub(crate) use translate::{
-    auth as auth_settings, policies as route_policies, upstream as route_upstream,
+    auth as auth_settings, policies as route_policies, store as store_settings,
+    upstream as route_upstream,
 };
