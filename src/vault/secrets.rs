@@ -80,29 +80,81 @@ impl Vault {
             let Some((revision, serial)) = self.place_of(&id).await? else {
                 continue;
             };
-            let stamp = Stamp {
-                created_at: self.clock.now().rfc3339_seconds(),
-                expires_at: expires_at.map(Timestamp::millis),
-                serial: serial.saturating_add(1),
-            };
-            let record = match &self.place {
-                Place::Sealed(_) => {
-                    let key = self.sealing_key(user).await?;
-                    SecretRecord::seal(&key, (user, name), value.expose().as_bytes(), &stamp)?
-                }
-                Place::Keychain(_) => SecretRecord::elsewhere(stamp),
-            };
-            let store = self.store.as_ref();
-            let written = record::replace(store, &id, revision, &record, expires_at).await?;
-            match (&self.place, written) {
-                (_, None) => {}
-                (Place::Sealed(_), Some(_)) => return Ok(()),
-                (Place::Keychain(keychain), Some(_)) => {
-                    return keychain.set(user, name, value).await;
-                }
+            let place = (user, name, id.as_str());
+            if self
+                .write(place, (revision, serial), &value, expires_at)
+                .await?
+            {
+                return Ok(());
             }
         }
         Err(VaultError::Contended)
+    }
+
+    /// Keeps a secret in place of `old` and of nothing else; says whether that is what was there. For secrets that are made
+    /// out of the one before: whoever signs in meanwhile is not overwritten.
+    ///
+    /// # Errors
+    /// [`VaultError`]; it is unknown then which of the two is kept.
+    ///
+    /// # Cancel safety
+    /// As [`Vault::seal`].
+    pub async fn replace(
+        &self,
+        user: &str,
+        name: &str,
+        old: &Secret<String>,
+        new: Secret<String>,
+    ) -> Result<bool, VaultError> {
+        let (bytes, most) = (new.expose().len(), VALUE_MAX_BYTES);
+        if bytes > most {
+            return Err(VaultError::TooLarge { bytes, most });
+        }
+        let _outdated = Outdates(self, user);
+        let id = names::secret_id(user, name)?;
+        for _ in 0..ATTEMPTS {
+            // Seen before the secret is opened, so that one which is written in between makes the write below fail.
+            let Some(seen) = self.place_of(&id).await? else {
+                continue;
+            };
+            self.forget(user);
+            let kept = self.open_secret(user, name).await?;
+            if !kept.is_some_and(|kept| kept.ct_eq(old.expose().as_bytes())) {
+                return Ok(false);
+            }
+            if self.write((user, name, &id), seen, &new, None).await? {
+                return Ok(true);
+            }
+        }
+        Err(VaultError::Contended)
+    }
+
+    /// Writes a place as it was seen; says whether it still was so.
+    async fn write(
+        &self,
+        (user, name, id): (&str, &str, &str),
+        (revision, serial): (Revision, u64),
+        value: &Secret<String>,
+        expires_at: Option<Timestamp>,
+    ) -> Result<bool, VaultError> {
+        let stamp = Stamp {
+            created_at: self.clock.now().rfc3339_seconds(),
+            expires_at: expires_at.map(Timestamp::millis),
+            serial: serial.saturating_add(1),
+        };
+        let record = match &self.place {
+            Place::Sealed(_) => {
+                let key = self.sealing_key(user).await?;
+                SecretRecord::seal(&key, (user, name), value.expose().as_bytes(), &stamp)?
+            }
+            Place::Keychain(_) => SecretRecord::elsewhere(stamp),
+        };
+        let store = self.store.as_ref();
+        let written = record::replace(store, id, revision, &record, expires_at).await?;
+        if let (Place::Keychain(keychain), Some(_)) = (&self.place, written) {
+            keychain.set(user, name, value.clone()).await?;
+        }
+        Ok(written.is_some())
     }
 
     /// The place that is to be written: its revision, and how often it was sealed. One that is not there is reserved first

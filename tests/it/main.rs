@@ -21,4 +21,5 @@ mod revocation;
 mod rim;
 mod sample_server;
 mod security;
+mod store;
 mod vault;

@@ -13,6 +13,8 @@
 mod address;
 mod index;
 pub(crate) mod link;
+#[cfg(test)]
+mod recovery;
 mod scripts;
 #[cfg(test)]
 mod tests;

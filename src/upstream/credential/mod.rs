@@ -17,6 +17,7 @@ mod keys;
 mod machine;
 mod personal;
 mod slots;
+mod vault;
 
 #[cfg(test)]
 mod tests;

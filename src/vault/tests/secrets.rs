@@ -289,3 +289,70 @@ async fn c39_a_store_that_is_away_is_not_an_empty_one() {
     assert!(is_away(vault.status().await.unwrap_err()));
     assert!(trail.lines().is_empty());
 }
+
+#[tokio::test]
+async fn a_secret_is_replaced_only_while_it_is_the_one_that_was_meant() {
+    let rig = Rig::new().await;
+    let secret = |text: &str| Secret::new(text.to_owned());
+    let (old, other) = (
+        secret("canary-not-real-old"),
+        secret("canary-not-real-other"),
+    );
+    let replace = |old| {
+        rig.vault
+            .replace("u1", "okta/token", old, secret("canary-not-real-new"))
+    };
+    assert!(!replace(&old).await.unwrap(), "nothing is there");
+    assert!(
+        rig.vault
+            .open_secret("u1", "okta/token")
+            .await
+            .unwrap()
+            .is_none()
+    );
+    rig.vault
+        .seal("u1", "okta/token", other.clone(), None)
+        .await
+        .unwrap();
+    assert!(!replace(&old).await.unwrap(), "it is another one");
+    let kept = rig
+        .vault
+        .open_secret("u1", "okta/token")
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(kept.ct_eq(other.expose().as_bytes()));
+    assert!(replace(&other).await.unwrap());
+    let kept = rig
+        .vault
+        .open_secret("u1", "okta/token")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.expose(), "canary-not-real-new");
+    let long = secret(&"x".repeat(VALUE_MAX_BYTES + 1));
+    let refused = rig.vault.replace("u1", "okta/token", &kept, long).await;
+    assert!(matches!(refused, Err(VaultError::TooLarge { .. })));
+}
+
+#[tokio::test]
+async fn of_many_who_replace_the_same_secret_one_does() {
+    let rig = Rig::new().await;
+    let old = Secret::new("canary-not-real-old".to_owned());
+    rig.vault
+        .seal("u1", "okta/token", old.clone(), None)
+        .await
+        .unwrap();
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let (vault, old) = (Arc::clone(&rig.vault), old.clone());
+            let new = Secret::new(format!("canary-not-real-{n}"));
+            tokio::spawn(async move { vault.replace("u1", "okta/token", &old, new).await })
+        })
+        .collect();
+    let mut replaced = 0;
+    for task in tasks {
+        replaced += u32::from(task.await.unwrap().unwrap());
+    }
+    assert_eq!(replaced, 1);
+}

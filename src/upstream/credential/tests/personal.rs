@@ -405,3 +405,35 @@ async fn nothing_shows_a_credential_but_its_header() {
     );
     assert!(!everything.contains("canary"), "{everything}");
 }
+
+#[tokio::test]
+async fn a_token_out_of_the_vault_is_renewed_and_kept_there() {
+    let (clock, server) = (clock(), TokenServer::start().await);
+    let (settings, trail) = (
+        crate::vault::Settings::default(),
+        crate::audit::Sink::discard(clock.clone()),
+    );
+    let store = Arc::new(crate::store::Memory::new(clock.clone()));
+    let vault = crate::vault::Vault::open(store, &settings, clock.clone(), trail)
+        .await
+        .unwrap();
+    let vault = Arc::new(vault);
+    let kept = Secret::new(saved(OLD, Some(REFRESH), Some(NOW)));
+    vault.seal("alice", "okta/token", kept, None).await.unwrap();
+    server.will_give(NEW);
+    let keys: Arc<dyn Keys> = vault.clone();
+    let credentials = Credentials::new(&per_user(Some(&server)), Some(keys), &clock).unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            shown(&credentials, &alice()).await.unwrap().0,
+            format!("Bearer {NEW}")
+        );
+    }
+    assert_eq!(server.asked().len(), 1);
+    let kept = vault
+        .open_secret("alice", "okta/token")
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(kept.expose().contains(NEW) && kept.expose().contains(REFRESH));
+}
