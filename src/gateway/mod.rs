@@ -43,6 +43,7 @@ use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
+use crate::users::membership::Memberships;
 use crate::vault::VaultError;
 use crate::{login, oauth};
 use identity::Ground;
@@ -216,7 +217,18 @@ impl Gateway {
             None => None,
         };
         let keys = keys.or_else(|| vault.clone().map(|vault| vault as Arc<dyn Keys>));
-        let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
+        let members = Memberships::new(
+            Arc::clone(&store),
+            config.auth.strict_single_workspace,
+            clock.clone(),
+        );
+        let routes = translate::routes(
+            config,
+            (&verifier, &Arc::new(members)),
+            &metrics,
+            keys.as_ref(),
+            &clock,
+        )?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
             .map_err(StartError::Sessions)?;
         let socket = bind("listen.address", config.listen.address).await?;
@@ -483,5 +495,6 @@ pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
 pub(crate) use translate::{
-    auth as auth_settings, policies as route_policies, upstream as route_upstream,
+    auth as auth_settings, policies as route_policies, store as store_settings,
+    upstream as route_upstream,
 };

@@ -22,6 +22,7 @@ pub mod stream;
 pub mod tally;
 pub mod tasks;
 pub mod trail;
+pub mod workspace;
 
 use std::sync::Arc;
 
@@ -126,6 +127,9 @@ impl Pipeline {
         let permit = permit::permit(route, &principal, &errand)
             .map_err(|denial| screen::cover(denial, &errand, head, &principal, route, sessions))?;
         trail.allowed_by(permit.rule().as_str());
+        if let Some(workspaces) = route.workspaces() {
+            workspaces.check(&principal, &errand).await?;
+        }
         trail.passed(Stage::Policy);
         gates::charge(&mut admission, fleet, &errand, envelope).await?;
         let cleared = screen::clear(&permit, errand, head, &principal, route, sessions)?;
