@@ -42,7 +42,9 @@ pub mod vault;
 pub mod web;
 
 // floor 4: servers that live in the binary
+pub mod account;
 pub mod demo;
+pub mod oauth;
 
 // floor 5: the order
 pub mod pipeline;

@@ -20,6 +20,7 @@ pub mod settings;
 mod strict;
 
 // IO, and the keys that it brings
+pub mod assertion;
 pub mod discovery;
 pub mod id_token;
 mod jwk;

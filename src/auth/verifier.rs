@@ -158,6 +158,32 @@ impl Verifier {
         if let Some(principal) = self.cached(token, resource) {
             return Ok(principal);
         }
+        let verified = self.examine(token, resource, Duration::ZERO).await?;
+        self.verified
+            .insert(TokenKey::new(token.text(), resource), verified.clone());
+        Ok(verified.principal)
+    }
+
+    /// The bearer of a token that may have expired up to `grace` ago, for whoever exchanges it for another one (C05). In
+    /// everything else it must be valid.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub async fn verify_lapsed(
+        &self,
+        token: &Bearer<'_>,
+        resource: &ResourceId,
+        grace: Duration,
+    ) -> Result<Arc<Principal>, AuthError> {
+        Ok(self.examine(token, resource, grace).await?.principal)
+    }
+
+    async fn examine(
+        &self,
+        token: &Bearer<'_>,
+        resource: &ResourceId,
+        grace: Duration,
+    ) -> Result<Verified, AuthError> {
         let header = Header::read(token)?;
         let payload = Payload::read(token)?;
         let (index, issuer) = self.issuer(payload.issuer()?)?;
@@ -165,7 +191,12 @@ impl Verifier {
         key.verify(token)?;
 
         let claims = Claims::read(payload)?;
-        claims.check_time(self.clock.now(), self.leeway)?;
+        let now = self.clock.now();
+        match claims.check_time(now, self.leeway) {
+            Err(AuthError::Expired { expired_at })
+                if now < expired_at.plus(self.leeway.saturating_add(grace)) => {}
+            checked => checked?,
+        }
         claims.check_audience(resource, issuer.further_audiences())?;
         let fingerprint = self.fingerprint(token).into();
         let verified = Verified {
@@ -175,9 +206,7 @@ impl Verifier {
             generation,
         };
         self.check_revocation(&verified.principal)?;
-        self.verified
-            .insert(TokenKey::new(token.text(), resource), verified.clone());
-        Ok(verified.principal)
+        Ok(verified)
     }
 
     /// `tok_` and 8 hex digits of a keyed hash. The key lives as long as this process (C32).

@@ -12,6 +12,7 @@ mod run;
 mod serving;
 mod start;
 mod token;
+mod user;
 mod vault;
 
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ pub enum Command {
     Token(token::Token),
     #[command(subcommand)]
     Audit(audit::Audit),
+    #[command(subcommand)]
+    User(user::User),
     #[command(subcommand)]
     Vault(vault::VaultVerb),
 }
@@ -97,6 +100,7 @@ pub fn run(cli: &Cli, env: &Environment, out: &mut Output<'_>) -> Exit {
         Command::Keys(keys) => keys.run(out),
         Command::Token(token) => token.run(env, out),
         Command::Audit(audit) => audit.run(out),
+        Command::User(user) => user.run(env, out),
         Command::Vault(vault) => vault.run(env, out),
     }
 }

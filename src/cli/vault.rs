@@ -42,10 +42,11 @@ pub struct StatusVerb {
     source: Source,
 }
 
-/// Seals everything anew under the current key, while the gateway runs
+/// Seals everything anew under the current key
 ///
 /// Put the new key into ENCRYPTION_KEY and the old one into ENCRYPTION_KEY_PREVIOUS of every process first. It may be
-/// stopped at any time, and goes on where it was when it is run again.
+/// stopped at any time, and goes on where it was when it is run again. The embedded store belongs to one process at a
+/// time: with it, the gateway has to be stopped meanwhile.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,

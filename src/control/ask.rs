@@ -54,15 +54,29 @@ pub async fn ask(
     path: &str,
     body: Bytes,
 ) -> Result<Option<Answer>, AskError> {
-    let socket = state_dir.join(SOCKET);
-    let stream = match UnixStream::connect(&socket).await {
-        Ok(stream) => stream,
-        Err(error) if is_nobody(&error) => return Ok(None),
-        Err(error) => return Err(AskError::Socket(socket, error)),
+    let Some(stream) = connect(state_dir).await? else {
+        return Ok(None);
     };
     match timeout(PATIENCE, exchange(stream, method, path, body)).await {
         Ok(answered) => answered.map(Some).map_err(AskError::Broken),
         Err(_) => Err(AskError::TimedOut),
+    }
+}
+
+/// Whether a gateway runs with this state folder.
+///
+/// # Errors
+/// [`AskError`] when it cannot be said.
+pub async fn is_served(state_dir: &Path) -> Result<bool, AskError> {
+    connect(state_dir).await.map(|stream| stream.is_some())
+}
+
+async fn connect(state_dir: &Path) -> Result<Option<UnixStream>, AskError> {
+    let socket = state_dir.join(SOCKET);
+    match UnixStream::connect(&socket).await {
+        Ok(stream) => Ok(Some(stream)),
+        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) => Err(AskError::Socket(socket, error)),
     }
 }
 

@@ -20,7 +20,7 @@ mod socket;
 mod tests;
 mod verbs;
 
-pub use ask::{Answer, AskError, ask, escaped};
+pub use ask::{Answer, AskError, ask, escaped, is_served};
 pub use people::{People, verbs};
 pub use socket::{Control, ControlError};
 pub use verbs::{Acting, Call, Outcome, Refusal, Verb, Verbs};

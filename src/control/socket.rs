@@ -73,7 +73,7 @@ pub struct Control {
     listener: UnixListener,
     path: PathBuf,
     /// The user that the gateway runs as.
-    uid: u32,
+    pub(super) uid: u32,
     verbs: Arc<Verbs>,
 }
 
@@ -194,7 +194,7 @@ async fn converse(stream: UnixStream, verbs: Arc<Verbs>, own: u32, place: OwnedS
     drop(place);
 }
 
-pub(super) fn foreign(own: u32) -> Refusal {
+fn foreign(own: u32) -> Refusal {
     let message = format!("only the user that the gateway runs as may speak here (uid {own})");
     Refusal::new(StatusCode::FORBIDDEN, "forbidden", message)
 }

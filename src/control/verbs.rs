@@ -205,7 +205,7 @@ impl fmt::Debug for Verbs {
 }
 
 /// What stands for each `{}` of the pattern, if the path is of that shape.
-fn matched(pattern: &str, path: &str) -> Option<Vec<String>> {
+pub(super) fn matched(pattern: &str, path: &str) -> Option<Vec<String>> {
     let (mut parts, mut names) = (path.split('/'), Vec::new());
     for wanted in pattern.split('/') {
         let part = parts.next()?;

@@ -2,6 +2,8 @@
 //! in order. Whatever is wrong is found before the first connection is accepted.
 
 mod credential;
+mod identity;
+mod settings;
 mod translate;
 
 use std::net::SocketAddr;
@@ -20,9 +22,11 @@ use crate::audit::sink::{AuditError, Settings as TrailSettings};
 use crate::audit::{ChainKey, Sink};
 use crate::auth::Verifier;
 use crate::auth::discovery::JwksError;
+use crate::auth::mint::MintError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
+use crate::control::{self, Control, ControlError, People, Verbs};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
 use crate::listener::tls::{MinVersion, TlsError, acceptor, expiry};
@@ -30,15 +34,18 @@ use crate::listener::{Gate, Listener};
 use crate::pipeline::{Gatehouse, Pace, Pipeline};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
-use crate::revocation::{self, Revocations};
+use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{SessionError, SessionSeal};
-use crate::store::{Memory, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
+use crate::vault::VaultError;
+use crate::{login, oauth};
+use identity::Ground;
 
 /// The key of the audit chain, where the configuration names none.
 const AUDIT_KEY: &str = "audit.key";
@@ -89,8 +96,20 @@ pub enum StartError {
     AuditKey(String),
     #[error("token checks cannot be set up")]
     Auth(#[source] SetupError),
+    #[error("the store cannot be used")]
+    Store(#[source] StoreError),
+    #[error("the vault cannot be opened")]
+    Vault(#[source] VaultError),
+    #[error("signing in cannot be set up")]
+    Login(#[source] login::SetupError),
+    #[error("the authorization server cannot be set up")]
+    Oauth(#[source] oauth::SetupError),
+    #[error("tokens cannot be made")]
+    Mint(#[source] MintError),
     #[error("it cannot be known what was revoked")]
     Revocations(#[source] StoreError),
+    #[error(transparent)]
+    Control(ControlError),
     #[error("session ids cannot be sealed")]
     Sessions(#[source] SessionError),
     #[error("upstream of route {route}")]
@@ -171,14 +190,33 @@ impl Gateway {
     ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
-        let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
-        let revocations = revocations(config, store, clock.clone()).await?;
+        let store = settings::store(config, &clock).map_err(StartError::Store)?;
+        let fleet = settings::fleet(config, &clock).map_err(StartError::Store)?;
+        let revocations = revocations(config, Arc::clone(&store), clock.clone()).await?;
         let verifier = Verifier::new(&translate::auth(config), clock.clone())
             .map_err(StartError::Auth)?
             .watched_by(revocations.view());
-        let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
+        let verifier = Arc::new(verifier);
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
+        let vault = identity::vault(config, &store, &audit, &clock).await?;
+        let signing_in = match &vault {
+            Some(vault) => {
+                identity::signing_in(Ground {
+                    config,
+                    store: &store,
+                    revocations: &revocations,
+                    verifier: &verifier,
+                    vault,
+                    audit: &audit,
+                    clock: &clock,
+                })
+                .await?
+            }
+            None => None,
+        };
+        let keys = keys.or_else(|| vault.clone().map(|vault| vault as Arc<dyn Keys>));
+        let routes = translate::routes(config, &verifier, &metrics, keys.as_ref(), &clock)?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
             .map_err(StartError::Sessions)?;
         let socket = bind("listen.address", config.listen.address).await?;
@@ -195,9 +233,10 @@ impl Gateway {
         let pipeline = Arc::new(Pipeline {
             routes,
             limits: translate::limits(config),
-            verifier,
+            verifier: Arc::clone(&verifier),
             quotas,
-            fleet: None,
+            site: signing_in.as_ref().map(|it| it.site.clone()),
+            fleet,
             sessions,
             audit: audit.clone(),
             summary,
@@ -211,8 +250,18 @@ impl Gateway {
                 revoked: Some(revocations.watch()),
             },
         });
+        let people = People {
+            store,
+            revocations: Arc::clone(&revocations),
+            grants: signing_in.map(|it| it.grants),
+            vault: vault.clone(),
+            clock: pipeline.clock.clone(),
+        };
+        let control = control(config, control::verbs(&people, audit.clone())).await?;
         let (readiness, serving) = readiness(&pipeline, &revocations);
         let mut background = background(&pipeline, readiness, ops_socket);
+        background.extend(control.map(|control| tokio::spawn(control.run())));
+        background.extend(vault.map(|vault| tokio::spawn(async move { vault.keep_swept().await })));
         let keeper = Arc::clone(&revocations);
         background.push(tokio::spawn(async move { keeper.run().await }));
         let gate = Gate {
@@ -282,7 +331,8 @@ fn transport(
     Ok((Some(acceptor(&cert, &key, min)?), ca_file))
 }
 
-fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
+/// The trail, and what of a call's arguments it keeps. One process at a time has it.
+pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
@@ -309,15 +359,22 @@ async fn revocations(
     store: Arc<dyn Store>,
     clock: Clock,
 ) -> Result<Arc<Revocations>, StartError> {
-    let settings = revocation::Settings {
-        poll: config.revocation.poll,
-        stale_after: config.revocation.stale_after,
-        grace: config.revocation.grace,
-        ..revocation::Settings::default()
-    };
+    let settings = settings::revocation(config);
     let revocations = Revocations::new(store, settings, clock).aged_by(Clock::system());
     revocations.poll().await.map_err(StartError::Revocations)?;
     Ok(Arc::new(revocations))
+}
+
+/// The operator's socket. A folder in which there can be none is no reason not to serve.
+async fn control(config: &Config, verbs: Verbs) -> Result<Option<Control>, StartError> {
+    match Control::bind(&config.state_dir, Arc::new(verbs)).await {
+        Ok(control) => Ok(Some(control)),
+        Err(ControlError::Io { path, source }) => {
+            warn!(path = %path.display(), error = %source, "no control socket: users can be shut out only by other gateways of the store");
+            Ok(None)
+        }
+        Err(error) => Err(StartError::Control(error)),
+    }
 }
 
 fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
@@ -421,6 +478,7 @@ fn background(
 /// What the parts are set up with, for the verb that tries them without serving.
 pub(crate) use credential::settings as route_credential;
 /// The settings of the log.
+pub use settings::store as open_store;
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;

@@ -27,6 +27,7 @@ use crate::secret::Secret;
 use crate::store::{Store, record};
 use crate::trust::TrustError;
 use crate::users::{self, Profile, User};
+use crate::web::address::neighbourhood;
 use crate::web::pages::{self, Development};
 use crate::web::{Params, Reply, Visit};
 
@@ -515,20 +516,6 @@ impl Via {
             })),
             Kind::Development => Self::Development,
         })
-    }
-}
-
-/// The part of an address that one person has: all of version 4, the /64 of version 6.
-fn neighbourhood(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => address.to_string(),
-            None => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{a:x}:{b:x}:{c:x}:{d:x}::")
-            }
-        },
     }
 }
 

@@ -24,5 +24,5 @@ pub mod settings;
 pub use attempt::Next;
 pub use desk::{Desk, Offer, SetupError, SignedIn};
 pub use error::LoginError;
-pub use exchange::ProviderTokens;
+pub use exchange::{ExchangeError, ProviderTokens};
 pub use settings::{Allow, Endpoints, Kind, ProviderSettings, Settings};

@@ -9,6 +9,8 @@
 pub mod memory;
 pub mod record;
 pub mod redb;
+pub mod redis;
+mod settings;
 #[cfg(test)]
 mod suite;
 
@@ -21,6 +23,8 @@ use crate::clock::Timestamp;
 pub use memory::Memory;
 pub use record::{Held, Record};
 pub use redb::Redb;
+pub use redis::Redis;
+pub use settings::{Settings, open};
 
 /// What an object-safe asynchronous function returns.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

@@ -7,6 +7,7 @@
 //! **Hands on** a [`Visit`] to an endpoint, a [`Reply`] to the pipeline.
 //! **Refuses** forms and queries that are not what they claim to be.
 
+pub mod address;
 pub mod cookie;
 pub mod pages;
 pub mod params;

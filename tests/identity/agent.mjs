@@ -187,7 +187,9 @@ function exchange(url, options, form) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const agent = new Agent();
   try {
-    const { url, last } = await agent.open(process.argv[2]);
+    const asked = new URL(process.argv[2]);
+    agent.write('begin', asked, { scope: asked.searchParams.get('scope') });
+    const { url, last } = await agent.open(asked.href);
     agent.write('end', url, { status: last?.status, title: last?.title });
     if (last && last.status >= 400) {
       console.error(`${last.status} at ${url.origin}${url.pathname}: ${last.text.slice(0, 500)}`);

@@ -275,7 +275,7 @@ await serve(
       return send(response, 200, {
         resource: `${origin}${PATH}`,
         authorization_servers: [origin],
-        scopes_supported: Object.keys(SCOPES),
+        scopes_supported: ['mcp:read'],
         bearer_methods_supported: ['header'],
       });
     }

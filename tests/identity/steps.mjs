@@ -38,12 +38,13 @@ export async function step(name, act) {
   }
 }
 
-/** What the browser did so far: how often a user was asked something, and how often a client sent one. */
+/** What the browser did so far: how often a client sent a user, for which scope the last time, and how often users said something. */
 export function asked() {
   const events = lines(process.env.AGENT_LOG);
   return {
-    visits: events.filter(one => one.event === 'end' || one.event === 'failed').length,
+    visits: events.filter(one => one.event === 'begin').length,
     answers: events.filter(one => one.event === 'submit').length,
+    scope: events.findLast(one => one.event === 'begin')?.scope,
   };
 }
 
@@ -79,6 +80,7 @@ export async function run(client) {
     const before = asked().visits;
     const said = await client.further();
     assert.ok(asked().visits > before, 'the user was not asked for the further scope');
+    assert.match(asked().scope, /mcp:read.*mcp:write|mcp:write.*mcp:read/, 'both scopes, the old and the new');
     return said;
   });
 
@@ -118,12 +120,23 @@ async function cut(client) {
 /** Whether a call with this key arrived at the server behind the gateway. */
 const arrived = key => existsSync(process.env.FIXTURE_LOG) && readFileSync(process.env.FIXTURE_LOG, 'utf8').includes(key);
 
-/** Ids of the answers of the route that began and did not end, as the witness saw it. */
+/** Ids of the streams of the route that began and did not end, in processes that still run, as the witness saw it. */
 function streams() {
   const path = new URL(env.url).pathname;
   const all = lines(process.env.WITNESS).filter(one => one.path === path);
   const over = new Set(all.filter(one => one.event === 'end').map(one => one.id));
-  return all.filter(one => one.event === 'begin' && one.status === 200 && !over.has(one.id)).map(one => one.id);
+  return all
+    .filter(one => one.event === 'begin' && one.status === 200 && /^text\/event-stream/.test(one.type ?? ''))
+    .filter(one => !over.has(one.id) && runs(Number.parseInt(one.id, 10)))
+    .map(one => one.id);
+}
+
+function runs(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 const ended = id => lines(process.env.WITNESS).find(one => one.id === id && one.event === 'end');

@@ -42,6 +42,7 @@ class Login {
   async redirectToAuthorization(url) {
     assert.equal(url.searchParams.get('resource'), env.url, 'RFC 8707: the resource is the URL');
     assert.equal(url.searchParams.get('code_challenge_method'), 'S256');
+    this.agent.write('begin', url, { scope: url.searchParams.get('scope') });
     const { url: back, last } = await this.agent.open(url.href, { stopAt: REDIRECT });
     this.agent.write('end', back, {});
     if (last) throw new Error(`not let in: ${last.status} ${last.heading}`);

@@ -18,9 +18,15 @@ function write(request, event, more = {}) {
   appendFileSync(file, `${JSON.stringify(line)}\n`);
 }
 
+/** The media type, from headers as undici has them: a list of names and values. */
+function typeOf(headers) {
+  const at = headers.findIndex((one, index) => index % 2 === 0 && /^content-type$/i.test(`${one}`));
+  return at < 0 ? undefined : `${headers[at + 1]}`;
+}
+
 if (file) {
   subscribe('undici:request:headers', ({ request, response }) =>
-    write(request, 'begin', { status: response.statusCode }),
+    write(request, 'begin', { status: response.statusCode, type: typeOf(response.headers) }),
   );
   subscribe('undici:request:trailers', ({ request }) => write(request, 'end'));
   subscribe('undici:request:error', ({ request, error }) => write(request, 'end', { error: error?.code ?? `${error}` }));

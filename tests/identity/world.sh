@@ -89,6 +89,8 @@ routes:
     upstream:
       url: $upstream
     required_scopes: [mcp:read]
+    # Some clients ask for everything that is offered here, and would never need more.
+    scopes_supported: [mcp:read]
     tools:
       scopes:
         $step_up: ["mcp:write"]
@@ -112,7 +114,8 @@ browsers() {
   local name
   bin=$work/bin
   mkdir -p "$bin"
-  printf '#!/bin/sh\nunset NODE_OPTIONS\nexec "%s" "%s/agent.mjs" "$1" >>"$AGENT_LOG.out" 2>&1\n' \
+  # `gio open URL` has the address last; and whoever opens a browser does not learn how it went on.
+  printf '#!/bin/sh\nunset NODE_OPTIONS\nfor last; do :; done\n%s %s/agent.mjs "$last" >>"$AGENT_LOG.out" 2>&1\nexit 0\n' \
     "$node" "$home" >"$bin/xdg-open"
   chmod +x "$bin/xdg-open"
   for name in x-www-browser www-browser sensible-browser gio; do cp "$bin/xdg-open" "$bin/$name"; done

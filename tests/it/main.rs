@@ -10,6 +10,7 @@
     clippy::string_slice
 )]
 
+mod attacks;
 mod credential;
 mod essays;
 mod floors;
@@ -21,4 +22,5 @@ mod revocation;
 mod rim;
 mod sample_server;
 mod security;
+mod store;
 mod vault;

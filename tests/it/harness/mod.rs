@@ -11,6 +11,8 @@ pub(crate) mod piecemeal;
 pub(crate) mod process;
 pub(crate) mod provider;
 pub(crate) mod raw;
+#[path = "../../support/redis.rs"]
+pub(crate) mod redis;
 #[path = "../../support/signer.rs"]
 pub(crate) mod signer;
 pub(crate) mod sse;
