@@ -18,8 +18,7 @@ use crate::config::{Config, Environment};
 use crate::control::{self, Call, People, escaped};
 use crate::gateway;
 use crate::revocation::{Revocations, Settings};
-use crate::store::Store;
-use crate::store::redb::{Redb, Settings as FileSettings};
+use crate::store::{self, Store};
 
 /// Lists users and ends what they hold
 ///
@@ -298,13 +297,7 @@ fn own_uid() -> u32 {
 
 /// The records, where no gateway has them.
 fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, String> {
-    if config.store.url.is_some() {
-        return Err("no gateway runs here; give the order where one does".to_owned());
-    }
-    match Redb::open(&config.store.file, &FileSettings::default(), clock) {
-        Ok(store) => Ok(Arc::new(store)),
-        Err(error) => Err(explained(&error)),
-    }
+    store::open(&gateway::store_settings(config), clock).map_err(|error| explained(&error))
 }
 
 #[cfg(test)]

@@ -16,13 +16,16 @@ use crate::auth::{ResourceId, ResourceMetadata, Verifier};
 use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint};
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
+use crate::pipeline::workspace::Workspaces;
 use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
+use crate::store;
 use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
 use crate::upstream::credential::{Credentials, Keys};
 use crate::upstream::{self, Target, Upstream};
+use crate::users::membership::Memberships;
 use crate::{limits, listener, mcp};
 
 pub(crate) fn auth(config: &Config) -> AuthSettings {
@@ -190,9 +193,21 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
     }
 }
 
+/// Where records are kept.
+pub(crate) fn store(config: &Config) -> store::Settings {
+    let mut settings = store::Settings {
+        url: config.store.url.clone(),
+        path: config.store.file.clone(),
+        ..store::Settings::default()
+    };
+    settings.redis.ca_file.clone_from(&config.store.ca_file);
+    settings.redis.response_timeout = config.store.timeout;
+    settings
+}
+
 pub(super) fn routes(
     config: &Config,
-    verifier: &Verifier,
+    callers: (&Verifier, &Arc<Memberships>),
     metrics: &Arc<Metrics>,
     keys: Option<&Arc<dyn Keys>>,
     clock: &Clock,
@@ -202,7 +217,7 @@ pub(super) fn routes(
         .iter()
         .map(|route| {
             let upstream = shown(config, route, keys, clock)?;
-            one_route(config, route, verifier, metrics, upstream)
+            one_route(config, route, callers, metrics, upstream)
         })
         .collect()
 }
@@ -210,7 +225,7 @@ pub(super) fn routes(
 fn one_route(
     config: &Config,
     route: &config::Route,
-    verifier: &Verifier,
+    (verifier, members): (&Verifier, &Arc<Memberships>),
     metrics: &Arc<Metrics>,
     upstream: Upstream,
 ) -> Result<Arc<Route>, StartError> {
@@ -247,8 +262,15 @@ fn one_route(
             list_bytes: config.limits.list_bytes.as_usize(),
             event_bytes: config.limits.sse_event_bytes.as_usize(),
         },
+        workspaces: workspaces(route, members),
         meter: metrics.route(&route.name),
     }))
+}
+
+/// What names a workspace in the calls of a route, where anything does.
+fn workspaces(route: &config::Route, members: &Arc<Memberships>) -> Option<Workspaces> {
+    let arguments = &route.workspace_arguments;
+    (!arguments.is_empty()).then(|| Workspaces::new(arguments, Arc::clone(members)))
 }
 
 /// The upstream of a route, with what it is shown.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::tasks::TaskOwners;
+use super::workspace::Workspaces;
 use crate::auth::{ResourceId, ResourceMetadata};
 use crate::mcp::ToolHeaders;
 use crate::policy::Policies;
@@ -29,6 +30,8 @@ pub struct RouteParts {
     pub upstream: Upstream,
     /// How much of an answer may be inspected.
     pub answers: Answers,
+    /// What names a workspace in its calls, where anything does.
+    pub workspaces: Option<Workspaces>,
     /// Its counters.
     pub meter: metrics::Route,
 }
@@ -107,6 +110,11 @@ impl Route {
     /// The `x-mcp-header` declarations that its lists have shown.
     pub const fn catalogue(&self) -> &ToolHeaders {
         &self.catalogue
+    }
+
+    /// What names a workspace in its calls, where anything does.
+    pub const fn workspaces(&self) -> Option<&Workspaces> {
+        self.parts.workspaces.as_ref()
     }
 
     /// Whose task is whose.

@@ -10,6 +10,7 @@ use super::denial::Denial;
 use super::read::Errand;
 use super::route::Route;
 use super::tally::Tally;
+use super::workspace;
 use crate::audit::details::Summary;
 use crate::audit::{Event, Record, Slot};
 use crate::auth::Principal;
@@ -217,6 +218,9 @@ impl Trail {
             if let Some(event) = event_of(denial) {
                 record.event(event);
             }
+            if denial.reason == workspace::FOREIGN {
+                record.action(workspace::FOREIGN_ACTION);
+            }
             record
                 .refused(denial.stage, denial.reason)
                 .failed(denial.reason, detail);
@@ -304,7 +308,9 @@ fn event_of(denial: &Denial) -> Option<Event> {
         Stage::Tls | Stage::Limits | Stage::Read => Event::RequestRefused,
         Stage::Auth => Event::AuthFailure,
         Stage::Quota => Event::RateLimited,
-        Stage::Policy if denial.reason == "foreign_task" => Event::UnauthorizedAccess,
+        Stage::Policy if ["foreign_task", workspace::FOREIGN].contains(&denial.reason) => {
+            Event::UnauthorizedAccess
+        }
         Stage::Policy => Event::AccessDenied,
         Stage::Screen if denial.reason == "foreign_session" => Event::UnauthorizedAccess,
         Stage::Screen => Event::RequestRefused,

@@ -7,6 +7,8 @@
 //! **Hands on** [`User`] records; their generation goes into every token.
 //! **Refuses** the login of a disabled user.
 
+pub mod membership;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 

@@ -25,6 +25,8 @@ pub struct Auth {
     pub leeway: Duration,
     /// Other authorization servers, with different names and identifiers.
     pub issuers: Vec<Issuer>,
+    /// Calls may name no workspace but the one of the caller's token (C28).
+    pub strict_single_workspace: bool,
 }
 
 /// One own key.
@@ -116,6 +118,7 @@ pub(super) fn mean(
         token_lifetime: raw.token_lifetime.0,
         leeway: raw.leeway.0,
         issuers,
+        strict_single_workspace: raw.strict_single_workspace,
     })
 }
 

@@ -27,6 +27,8 @@ pub struct Route {
     pub tools: RouteTools,
     /// Authorization servers that clients are sent to.
     pub authorization_servers: Vec<String>,
+    /// Arguments that name a workspace.
+    pub workspace_arguments: Vec<String>,
 }
 
 const DEFAULT_PATH: &str = "/mcp";
@@ -75,6 +77,7 @@ pub(super) fn mean(raw: &raw::Config, listen: Option<&Listen>, review: &mut Revi
             scopes_supported: raw::scopes_supported(),
             tools: RouteTools::default(),
             authorization_servers: Vec::clone(&servers),
+            workspace_arguments: Vec::new(),
         })
     });
     let mut taken = Taken {
@@ -135,6 +138,14 @@ fn one_route(
     let upstream = one_upstream(&format!("{at}.upstream"), &raw.upstream, review);
     let tools = route_tools(&format!("{at}.tools"), &raw.tools, review);
     scopes(at, raw, review);
+    if raw.workspace_arguments.iter().any(String::is_empty) {
+        let help = "write what the arguments are called, such as `team_id`";
+        review.mistake(
+            &format!("{at}.workspace_arguments"),
+            "a name is empty",
+            help,
+        );
+    }
     let path = path?;
     Some(Route {
         upstream: upstream?,
@@ -150,6 +161,7 @@ fn one_route(
             [] => servers.clone(),
             written => written.to_vec(),
         },
+        workspace_arguments: raw.workspace_arguments.clone(),
         path,
     })
 }

@@ -24,6 +24,9 @@ pub(in crate::config) struct Auth {
     pub(in crate::config) leeway: Span,
     /// Other authorization servers whose tokens are accepted.
     pub(in crate::config) issuers: Vec<Issuer>,
+    /// Calls may name no workspace but the one of the caller's token, even if the user has several. See
+    /// `workspace_arguments` of a route.
+    pub(in crate::config) strict_single_workspace: bool,
 }
 
 impl Default for Auth {
@@ -34,6 +37,7 @@ impl Default for Auth {
             token_lifetime: Span::seconds(86_400),
             leeway: Span::seconds(60),
             issuers: Vec::new(),
+            strict_single_workspace: false,
         }
     }
 }

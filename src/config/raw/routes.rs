@@ -32,6 +32,10 @@ pub(in crate::config) struct Route {
     /// Authorization servers that clients are sent to. By default the issuers of `auth`.
     #[serde(default)]
     pub(in crate::config) authorization_servers: Vec<String>,
+    /// Arguments of tools and prompts that name a workspace, such as `[team_id, workspace_id]`. A call may name only
+    /// workspaces of its user. By default nothing is looked at.
+    #[serde(default)]
+    pub(in crate::config) workspace_arguments: Vec<String>,
 }
 
 pub(in crate::config) fn scopes_supported() -> Vec<String> {

@@ -1,6 +1,7 @@
 //! What ends before its time has ended, over real sockets: the next request is refused, and streams that are open are cut.
 
 mod streams;
+mod workspaces;
 
 use std::time::Duration;
 
