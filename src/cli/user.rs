@@ -125,7 +125,14 @@ impl User {
     }
 
     async fn carry_out(&self, config: &Config) -> Result<Value, String> {
-        let mut desk = Desk::of(config).await?;
+        let desk = Desk::of(config).await?;
+        let done = self.order_of(&desk).await;
+        // Also after a failure: its line is written, and the next order finds the trail free.
+        desk.close().await;
+        done
+    }
+
+    async fn order_of(&self, desk: &Desk) -> Result<Value, String> {
         let order = self.order();
         let mut document = desk.order(&order, "").await?;
         // A list comes in pages.
@@ -133,7 +140,6 @@ impl User {
             let mut page = desk.order(&order, &format!("after={after}")).await?;
             append(&mut document, &mut page);
         }
-        desk.close().await;
         Ok(document)
     }
 
@@ -142,6 +148,11 @@ impl User {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => "-".to_owned(),
             Some(other) => other.to_string(),
+        };
+        // A misspelt name shows in this.
+        let seen = |user: &Value| match user.get("signed_in_at") {
+            Some(Value::String(_)) => "",
+            _ => " (never signed in here)",
         };
         let state = |user: &Value| match user.get("disabled").and_then(Value::as_bool) {
             Some(true) => "disabled",
@@ -166,8 +177,9 @@ impl User {
                 }
             }
             Self::Disable(_) | Self::Enable(_) | Self::Logout(_) => out.line(format_args!(
-                "{} is {}; sessions ended: {}",
+                "{}{} is {}; sessions ended: {}",
                 text(document, "id"),
+                seen(document),
                 state(document),
                 text(document, "sessions_ended"),
             )),
@@ -216,7 +228,7 @@ impl Desk {
         }
     }
 
-    async fn order(&mut self, order: &Order, query: &str) -> Result<Value, String> {
+    async fn order(&self, order: &Order, query: &str) -> Result<Value, String> {
         match self {
             Self::Gateway(config) => {
                 let path = match query {
@@ -346,7 +358,10 @@ metrics: {address: \"127.0.0.1:0\"}
         let (exit, said) = user(dir, "disable okta|jane");
         assert_eq!(
             (exit, said.as_str()),
-            (Exit::Done, "okta|jane is disabled; sessions ended: 0\n")
+            (
+                Exit::Done,
+                "okta|jane (never signed in here) is disabled; sessions ended: 0\n"
+            )
         );
         let (_, said) = user(dir, "list");
         assert!(said.starts_with("okta|jane  disabled  tier "), "{said}");
@@ -357,7 +372,10 @@ metrics: {address: \"127.0.0.1:0\"}
         assert_eq!(exit, Exit::Failed);
         assert!(said.contains("needs the gateway to run"), "{said}");
         let (_, said) = user(dir, "enable okta|jane");
-        assert!(said.starts_with("okta|jane is active"), "{said}");
+        assert!(
+            said.starts_with("okta|jane (never signed in here) is active"),
+            "{said}"
+        );
         let lines = audit_lines(dir);
         assert!(lines.contains("\"action\":\"user_disable\""), "{lines}");
     }
@@ -397,7 +415,10 @@ metrics: {address: \"127.0.0.1:0\"}
         let view = gateway.revocations.view();
         let (exit, said) = user(&dir, "disable 12345");
         assert_eq!(
-            (exit, said.contains("12345 is disabled")),
+            (
+                exit,
+                said.contains("12345 (never signed in here) is disabled")
+            ),
             (Exit::Done, true),
             "{said}"
         );
