@@ -29,8 +29,8 @@ impl Account {
         }
         let reply = match next {
             Next::Session => self.begin_session(&user, visit).await,
-            Next::Authorize(pending) => match &self.parts.clients {
-                Some(clients) => clients.resume(&pending, user.clone(), visit).await,
+            Next::Authorize(pending) => match &self.parts.oauth {
+                Some(oauth) => oauth.resume(&pending, user.clone(), visit).await,
                 None => refusal::unavailable(visit),
             },
         };

@@ -22,8 +22,6 @@ pub mod settings;
 mod tests;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit};
@@ -37,26 +35,15 @@ use crate::auth::{Mint, ResourceId, Verifier};
 use crate::clock::Clock;
 use crate::grants::Grants;
 use crate::login::Desk;
+use crate::oauth;
 use crate::random::{self, NoRandomness};
 use crate::revocation::Revocations;
 use crate::routes::account as paths;
 use crate::store::Store;
-use crate::users::User;
 use crate::vault::Vault;
 use crate::web::{Reply, Visit};
 
 pub use settings::Settings;
-
-/// Whoever goes on with an authorization request once its user is known.
-pub trait Resume: Send + Sync {
-    /// The answer to the browser: a page that asks for consent, or the way back to the client.
-    fn resume<'a>(
-        &'a self,
-        pending: &'a str,
-        user: User,
-        visit: &'a Visit,
-    ) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
-}
 
 /// What an account is made of.
 pub struct Parts {
@@ -64,8 +51,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Where users sign in.
     pub desk: Arc<Desk>,
-    /// Who goes on with the requests of clients.
-    pub clients: Option<Arc<dyn Resume>>,
+    /// Who goes on with the requests of clients once their user is known.
+    pub oauth: Option<Arc<oauth::Server>>,
     /// Where sessions are kept.
     pub grants: Arc<Grants>,
     /// Who makes tokens.

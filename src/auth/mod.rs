@@ -32,7 +32,7 @@ pub mod verifier;
 
 #[cfg(test)]
 #[path = "../../tests/support/signer.rs"]
-mod support;
+pub(crate) mod support;
 #[cfg(test)]
 mod tests;
 

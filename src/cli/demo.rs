@@ -1,6 +1,7 @@
 //! `sallygate demo`: the real pipeline in front of the sample MCP server that lives in the binary, on loopback, with two
 //! users and with commands to try. Nothing here is a short cut: what the demo shows is what `run` does.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as Probe};
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ use super::start::with_key;
 use super::{Exit, Output, run, token};
 use crate::auth::{Grant, ResourceId};
 use crate::clock::Clock;
-use crate::config::{self, Config, Environment, ToolRules};
+use crate::config::{self, Allow, Claims, Config, Environment, Provider, ProviderKind, ToolRules};
 use crate::demo;
 use crate::gateway::{Gateway, log_settings};
 use crate::telemetry::logs;
@@ -133,7 +134,33 @@ impl Demo {
             },
         );
         with_key(&mut config).map_err(|error| error.to_string())?;
+        sign_in_without_proof(&mut config);
         Ok(config)
+    }
+}
+
+/// A login that asks for a name and nothing else, so that the whole way of a browser can be seen on one machine. No file
+/// can name it, and it answers on the loopback only.
+fn sign_in_without_proof(config: &mut Config) {
+    let name = "demo";
+    config.providers.push(Provider {
+        name: name.into(),
+        label: "Development login".into(),
+        kind: ProviderKind::Development,
+        client_id: String::new(),
+        client_secret: None,
+        scopes: Vec::new(),
+        claims: Claims::default(),
+        default_tier: config.quotas.default_tier.clone(),
+        tier_map: BTreeMap::new(),
+        default_team: name.into(),
+        allow: Allow::default(),
+        keep_tokens: false,
+        ca_file: None,
+    });
+    let issuer = config.auth.issuer.clone();
+    for route in &mut config.routes {
+        route.authorization_servers.insert(0, issuer.clone());
     }
 }
 

@@ -11,6 +11,7 @@ mod output;
 mod run;
 mod serving;
 mod start;
+mod store;
 mod token;
 mod user;
 mod vault;
@@ -58,6 +59,8 @@ pub enum Command {
     User(user::User),
     #[command(subcommand)]
     Vault(vault::VaultVerb),
+    #[command(subcommand)]
+    Store(store::Store),
 }
 
 /// Which configuration a verb reads.
@@ -102,6 +105,7 @@ pub fn run(cli: &Cli, env: &Environment, out: &mut Output<'_>) -> Exit {
         Command::Audit(audit) => audit.run(out),
         Command::User(user) => user.run(env, out),
         Command::Vault(vault) => vault.run(env, out),
+        Command::Store(store) => store.run(out),
     }
 }
 

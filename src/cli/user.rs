@@ -18,7 +18,6 @@ use crate::config::{Config, Environment};
 use crate::control::{self, Call, People, escaped};
 use crate::gateway;
 use crate::revocation::{Revocations, Settings};
-use crate::store::{self, Store};
 
 /// Lists users and ends what they hold
 ///
@@ -264,7 +263,7 @@ async fn told(dir: &Path, method: Method, path: &str) -> Result<Value, String> {
 impl Here {
     async fn open(config: &Config) -> Result<Self, String> {
         let clock = Clock::system();
-        let store = open_store(config, &clock)?;
+        let store = gateway::open_store(config, &clock).map_err(|error| explained(&error))?;
         let revocations = Revocations::new(Arc::clone(&store), Settings::default(), clock.clone());
         revocations
             .poll()
@@ -305,11 +304,6 @@ impl Here {
 /// As whom this process acts; nobody's number where the system does not say.
 fn own_uid() -> u32 {
     std::fs::metadata("/proc/self").map_or(u32::MAX, |own| own.uid())
-}
-
-/// The records, where no gateway has them.
-fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, String> {
-    store::open(&gateway::store_settings(config), clock).map_err(|error| explained(&error))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //! in order. Whatever is wrong is found before the first connection is accepted.
 
 mod credential;
+mod identity;
+mod settings;
 mod translate;
 
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ use crate::audit::sink::{AuditError, Settings as TrailSettings};
 use crate::audit::{ChainKey, Sink};
 use crate::auth::Verifier;
 use crate::auth::discovery::JwksError;
+use crate::auth::mint::MintError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
@@ -31,16 +34,19 @@ use crate::listener::{Gate, Listener};
 use crate::pipeline::{Gatehouse, Pace, Pipeline};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
-use crate::revocation::{self, Revocations};
+use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{SessionError, SessionSeal};
-use crate::store::{Memory, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
 use crate::users::membership::Memberships;
+use crate::vault::VaultError;
+use crate::{login, oauth};
+use identity::Ground;
 
 /// The key of the audit chain, where the configuration names none.
 const AUDIT_KEY: &str = "audit.key";
@@ -91,6 +97,16 @@ pub enum StartError {
     AuditKey(String),
     #[error("token checks cannot be set up")]
     Auth(#[source] SetupError),
+    #[error("the store cannot be used")]
+    Store(#[source] StoreError),
+    #[error("the vault cannot be opened")]
+    Vault(#[source] VaultError),
+    #[error("signing in cannot be set up")]
+    Login(#[source] login::SetupError),
+    #[error("the authorization server cannot be set up")]
+    Oauth(#[source] oauth::SetupError),
+    #[error("tokens cannot be made")]
+    Mint(#[source] MintError),
     #[error("it cannot be known what was revoked")]
     Revocations(#[source] StoreError),
     #[error(transparent)]
@@ -175,26 +191,36 @@ impl Gateway {
     ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
-        let store: Arc<dyn Store> = Arc::new(Memory::new(clock.clone()));
+        let store = settings::store(config, &clock).map_err(StartError::Store)?;
+        let fleet = settings::fleet(config, &clock).map_err(StartError::Store)?;
         let revocations = revocations(config, Arc::clone(&store), clock.clone()).await?;
         let verifier = Verifier::new(&translate::auth(config), clock.clone())
             .map_err(StartError::Auth)?
             .watched_by(revocations.view());
         let verifier = Arc::new(verifier);
-        let members = Memberships::new(
-            Arc::clone(&store),
-            config.auth.strict_single_workspace,
-            clock.clone(),
-        );
-        let routes = translate::routes(
-            config,
-            (&verifier, &Arc::new(members)),
-            &metrics,
-            keys.as_ref(),
-            &clock,
-        )?;
         let quotas = Quotas::new(&translate::quotas(config), &clock);
         let (audit, summary) = trail(config, clock.clone())?;
+        let vault = identity::vault(config, &store, &audit, &clock).await?;
+        let signing_in = match &vault {
+            Some(vault) => {
+                identity::signing_in(Ground {
+                    config,
+                    store: &store,
+                    revocations: &revocations,
+                    verifier: &verifier,
+                    vault,
+                    audit: &audit,
+                    clock: &clock,
+                })
+                .await?
+            }
+            None => None,
+        };
+        let keys = keys.or_else(|| vault.clone().map(|vault| vault as Arc<dyn Keys>));
+        let single = config.auth.strict_single_workspace;
+        let members = Memberships::new(Arc::clone(&store), single, clock.clone());
+        let callers = (&*verifier, &Arc::new(members));
+        let routes = translate::routes(config, callers, &metrics, keys.as_ref(), &clock)?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
             .map_err(StartError::Sessions)?;
         let socket = bind("listen.address", config.listen.address).await?;
@@ -213,7 +239,8 @@ impl Gateway {
             limits: translate::limits(config),
             verifier: Arc::clone(&verifier),
             quotas,
-            fleet: None,
+            site: signing_in.as_ref().map(|it| it.site.clone()),
+            fleet,
             sessions,
             audit: audit.clone(),
             summary,
@@ -230,14 +257,15 @@ impl Gateway {
         let people = People {
             store,
             revocations: Arc::clone(&revocations),
-            grants: None,
-            vault: None,
+            grants: signing_in.map(|it| it.grants),
+            vault: vault.clone(),
             clock: pipeline.clock.clone(),
         };
         let control = control(config, control::verbs(&people, audit.clone())).await?;
         let (readiness, serving) = readiness(&pipeline, &revocations);
         let mut background = background(&pipeline, readiness, ops_socket);
         background.extend(control.map(|control| tokio::spawn(control.run())));
+        background.extend(vault.map(|vault| tokio::spawn(async move { vault.keep_swept().await })));
         let keeper = Arc::clone(&revocations);
         background.push(tokio::spawn(async move { keeper.run().await }));
         let gate = Gate {
@@ -335,12 +363,7 @@ async fn revocations(
     store: Arc<dyn Store>,
     clock: Clock,
 ) -> Result<Arc<Revocations>, StartError> {
-    let settings = revocation::Settings {
-        poll: config.revocation.poll,
-        stale_after: config.revocation.stale_after,
-        grace: config.revocation.grace,
-        ..revocation::Settings::default()
-    };
+    let settings = settings::revocation(config);
     let revocations = Revocations::new(store, settings, clock).aged_by(Clock::system());
     revocations.poll().await.map_err(StartError::Revocations)?;
     Ok(Arc::new(revocations))
@@ -459,10 +482,10 @@ fn background(
 /// What the parts are set up with, for the verb that tries them without serving.
 pub(crate) use credential::settings as route_credential;
 /// The settings of the log.
+pub use settings::store as open_store;
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
 pub(crate) use translate::{
-    auth as auth_settings, policies as route_policies, store as store_settings,
-    upstream as route_upstream,
+    auth as auth_settings, policies as route_policies, upstream as route_upstream,
 };

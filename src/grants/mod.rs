@@ -331,6 +331,27 @@ impl Grants {
         Ok(grants.len())
     }
 
+    /// Ends all grants of an OAuth client; says how many there were. It looks at every grant, so it is for operators.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the grants that were not reached are still there.
+    pub async fn revoke_client(&self, client: &str) -> Result<usize, StoreError> {
+        let (mut ended, mut after) = (0, None::<String>);
+        loop {
+            let page = records::scan::<Grant>(&*self.store, "", after.as_deref(), PAGE).await?;
+            for (id, held) in &page {
+                if held.record.client.as_deref() == Some(client) {
+                    self.revoke(id).await?;
+                    ended += 1;
+                }
+            }
+            match page.into_iter().last() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(ended),
+            }
+        }
+    }
+
     async fn mark(&self, id: &str) -> Result<(), StoreError> {
         let longest = OwnSettings::LIFETIME_MAX + REVOKED_MARGIN;
         let mark = Mark::Session(id.to_owned());

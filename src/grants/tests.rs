@@ -230,6 +230,20 @@ async fn c50_the_grants_of_one_user_are_not_those_of_another() {
 }
 
 #[tokio::test]
+async fn r625_a_clients_grants_end_together() {
+    let rig = Rig::new().await;
+    rig.open().await;
+    let other = New {
+        client: Some("c2".into()),
+        ..new()
+    };
+    rig.grants.open(other).await.unwrap();
+    assert_eq!(rig.grants.revoke_client("c1").await.unwrap(), 1);
+    assert_eq!(rig.grants.revoke_client("c1").await.unwrap(), 0);
+    assert_eq!(rig.grants.of_user("12345").await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn the_grant_unused_for_longest_makes_room() {
     let rig = Rig::with(Settings {
         per_user: 2,

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use std::future::Future;
+use std::pin::Pin;
+
 use http::header::{ACCEPT, AUTHORIZATION, HeaderValue, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 use oauth2::basic::{
@@ -209,7 +212,7 @@ impl Party {
         if let Some(verifier) = verifier {
             request = request.set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()));
         }
-        let http = |request| self.send(request);
+        let http = self.http();
         let answer = request.request_async(&http).await;
         granted(answer.map_err(|error| refusal(error, endpoint))?, now)
     }
@@ -224,7 +227,7 @@ impl Party {
     ) -> Result<Granted, ExchangeError> {
         let client = self.for_tokens(endpoint, style)?;
         let token = RefreshToken::new(refresh_token.expose().clone());
-        let http = |request| self.send(request);
+        let http = self.http();
         let answer = client.exchange_refresh_token(&token).request_async(&http);
         granted(answer.await.map_err(|error| refusal(error, endpoint))?, now)
     }
@@ -275,22 +278,31 @@ impl Party {
         Ok(self.client()?.set_auth_type(style).set_token_uri(endpoint))
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, FetchError> {
-        let (mut head, body) = request.into_parts();
-        let address = Address::parse(&head.uri.to_string())?;
-        head.headers
-            .insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        let ask = Ask {
-            method: head.method,
-            headers: head.headers,
-            body: body.into(),
-        };
-        let answered = self.fetcher.ask(&address, ask).await?;
-        let mut response = HttpResponse::new(answered.body.into());
-        *response.status_mut() = answered.status;
-        *response.headers_mut() = answered.headers;
-        Ok(response)
+    /// How the library sends requests: bounded like all others of ours.
+    fn http(&self) -> impl Fn(HttpRequest) -> Sent + use<> {
+        let fetcher = self.fetcher.clone();
+        move |request| Box::pin(send(fetcher.clone(), request))
     }
+}
+
+/// A request under way.
+type Sent = Pin<Box<dyn Future<Output = Result<HttpResponse, FetchError>> + Send>>;
+
+async fn send(fetcher: Fetcher, request: HttpRequest) -> Result<HttpResponse, FetchError> {
+    let (mut head, body) = request.into_parts();
+    let address = Address::parse(&head.uri.to_string())?;
+    head.headers
+        .insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    let ask = Ask {
+        method: head.method,
+        headers: head.headers,
+        body: body.into(),
+    };
+    let answered = fetcher.ask(&address, ask).await?;
+    let mut response = HttpResponse::new(answered.body.into());
+    *response.status_mut() = answered.status;
+    *response.headers_mut() = answered.headers;
+    Ok(response)
 }
 
 /// What a token endpoint answers. The library's own type insists on a `token_type`, which ClickUp leaves out.

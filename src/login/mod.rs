@@ -20,6 +20,8 @@ mod facts;
 mod github;
 mod oidc;
 pub mod settings;
+#[cfg(test)]
+pub(crate) mod tests;
 
 pub use attempt::Next;
 pub use desk::{Desk, Offer, SetupError, SignedIn};

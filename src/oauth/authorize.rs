@@ -18,8 +18,6 @@ use crate::web::{Params, Reply, Visit};
 
 /// The longest `state` that is carried.
 const STATE_MAX_BYTES: usize = 2048;
-/// The most resources that one request may name.
-const RESOURCES_MAX: usize = 16;
 /// The length of an S256 challenge: 32 bytes in base64url (RFC 7636 section 4.2).
 const CHALLENGE_LENGTH: usize = 43;
 
@@ -81,7 +79,7 @@ impl Server {
         let id = params
             .find("client_id")
             .ok_or_else(|| OauthError::request("client_id is missing"))?;
-        let known = self.clients.find(id).await?;
+        let known = self.clients.find(id, visit.address).await?;
         let client = known.ok_or(OauthError::Client("there is no such client"))?;
         let named = params.find("redirect_uri");
         let Some(redirect_uri) = client.redirect(named) else {
@@ -104,6 +102,7 @@ impl Server {
 
     /// Checks the rest of a request, keeps it, and sends the browser to sign in.
     async fn wait(&self, visit: &Visit, params: &Params, back: &Back) -> Result<Reply, OauthError> {
+        self.throttle.request(visit.address).await?;
         check_kind(params)?;
         let challenge = challenge(params)?;
         let resources = self.asked_resources(params)?;
@@ -162,7 +161,7 @@ impl Server {
     /// The resources that tokens are to be for (RFC 8707 section 2.1); the first one where none is named.
     fn asked_resources(&self, params: &Params) -> Result<Vec<String>, OauthError> {
         let mut resources = Vec::new();
-        for named in params.all("resource").take(RESOURCES_MAX) {
+        for named in params.all("resource") {
             let id = self.resource(named).ok_or(OauthError::Target)?.id.as_str();
             if !resources.iter().any(|known| known == id) {
                 resources.push(id.to_owned());

@@ -141,7 +141,6 @@ impl Server {
                     .of_user(&signed_in.user);
                 let state = pending.state.as_deref();
                 self.refuse_to_client(&pending.redirect_uri, state, &refusal)
-                    .action("consent_denied")
             }
         })
     }

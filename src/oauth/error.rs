@@ -210,6 +210,9 @@ impl Refusal {
                 .severity(Severity::High)
                 .action(action),
             (OauthError::Slow(_), None) => reply.event(Event::RateLimited),
+            (OauthError::Denied(_), None) => {
+                reply.event(Event::AccessDenied).action("consent_denied")
+            }
             _ => reply.event(Event::AuthFailure),
         };
         if let Some(user) = &self.user {

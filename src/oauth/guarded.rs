@@ -59,6 +59,15 @@ pub enum GuardedError {
 }
 
 impl GuardedError {
+    /// Whether it may be over in a moment: nothing follows from it about the document.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unresolved | Self::Transport(_) | Self::TimedOut => true,
+            Self::Status(status) => status.is_server_error(),
+            Self::Address(_) | Self::NotPublic(_) | Self::TooLarge | Self::MediaType => false,
+        }
+    }
+
     /// The stable word for audit lines.
     pub const fn reason(&self) -> &'static str {
         match self {

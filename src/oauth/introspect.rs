@@ -38,7 +38,7 @@ impl Server {
         let members = if token.starts_with(opaque::REFRESH) {
             self.about_refresh(token).await?
         } else {
-            let principal = self.own_principal(token).await;
+            let principal = self.own_principal(token).await?;
             principal.map(|principal| self.about_access(&principal))
         };
         let mut document = Map::new();

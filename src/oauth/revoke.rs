@@ -2,6 +2,8 @@
 //! token made under it; an access token goes alone. A token that is not known, or another client's, is answered as if it were
 //! gone, and is left as it is.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use super::Server;
@@ -9,11 +11,10 @@ use super::client::Client;
 use super::error::{OauthError, Refusal};
 use super::throttle::Who;
 use crate::audit::event::Event;
-use crate::auth::{Bearer, Principal};
+use crate::auth::{AuthError, Bearer, Principal};
 use crate::grants::opaque;
 use crate::revocation::Mark;
 use crate::web::{Reply, Visit};
-use std::sync::Arc;
 
 /// The longest access token that is looked at.
 const TOKEN_MAX_BYTES: usize = 8 * 1024;
@@ -64,7 +65,7 @@ impl Server {
     }
 
     async fn end_token(&self, client: &Client, token: &str) -> Result<Option<String>, OauthError> {
-        let Some(principal) = self.own_principal(token).await else {
+        let Some(principal) = self.own_principal(token).await? else {
             return Ok(None);
         };
         let Some(id) = principal.token_id() else {
@@ -81,18 +82,24 @@ impl Server {
     }
 
     /// Whose access token it is, if we made it for one of our resources and it is good now.
-    pub(super) async fn own_principal(&self, token: &str) -> Option<Arc<Principal>> {
-        let bearer = Bearer::parse(token, TOKEN_MAX_BYTES).ok()?;
+    pub(super) async fn own_principal(
+        &self,
+        token: &str,
+    ) -> Result<Option<Arc<Principal>>, OauthError> {
+        let Ok(bearer) = Bearer::parse(token, TOKEN_MAX_BYTES) else {
+            return Ok(None);
+        };
         for resource in &self.resources {
             match self.verifier.verify(&bearer, &resource.id).await {
-                Ok(principal) if principal.issuer() == self.settings.issuer => {
-                    return Some(principal);
+                Ok(principal) => {
+                    let ours = principal.issuer() == self.settings.issuer;
+                    return Ok(ours.then_some(principal));
                 }
-                Ok(_) => return None,
-                Err(crate::auth::AuthError::WrongAudience) => {}
-                Err(_) => return None,
+                Err(AuthError::WrongAudience) => {}
+                Err(AuthError::RevocationUnknown) => return Err(OauthError::Unavailable),
+                Err(_) => return Ok(None),
             }
         }
-        None
+        Ok(None)
     }
 }

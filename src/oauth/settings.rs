@@ -95,8 +95,13 @@ pub struct Documents {
     pub keep_max: Duration,
     /// How long a document that cannot be had is not asked for again.
     pub keep_failure: Duration,
+    /// How long a document is used beyond its time while its server does not answer, so that nobody has to sign in anew
+    /// because of that.
+    pub keep_stale: Duration,
     /// How often one host is asked in a minute.
     pub per_host: u64,
+    /// How often we ask anybody in a minute because of one address.
+    pub per_address: u64,
 }
 
 impl Default for Documents {
@@ -109,7 +114,9 @@ impl Default for Documents {
             keep_min: Duration::from_secs(60),
             keep_max: Duration::from_secs(86_400),
             keep_failure: Duration::from_secs(30),
+            keep_stale: Duration::from_secs(7 * 86_400),
             per_host: 30,
+            per_address: 30,
         }
     }
 }
@@ -190,6 +197,8 @@ pub struct Throttle {
     pub per_address: u64,
     /// Failures to prove to be one client, wherever they come from.
     pub per_client: u64,
+    /// Authorization requests of one address. Each leaves a record.
+    pub requests: u64,
 }
 
 impl Default for Throttle {
@@ -198,6 +207,7 @@ impl Default for Throttle {
             window: Duration::from_secs(60),
             per_address: 30,
             per_client: 100,
+            requests: 120,
         }
     }
 }

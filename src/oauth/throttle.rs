@@ -56,6 +56,12 @@ impl Throttle {
         Ok(())
     }
 
+    /// Counts an authorization request, and refuses the one that is too many.
+    pub(in crate::oauth) async fn request(&self, address: IpAddr) -> Result<(), OauthError> {
+        let (limit, every) = (self.settings.requests, self.settings.window);
+        self.admit("request", &network(address), limit, every).await
+    }
+
     /// Counts a deed, and refuses the one that is too many.
     pub(in crate::oauth) async fn admit(
         &self,
@@ -129,6 +135,7 @@ mod tests {
             window: Duration::from_secs(60),
             per_address: 2,
             per_client: 3,
+            requests: 3,
         };
         let store = Arc::new(Memory::new(clock.clone()));
         (Throttle::new(store, settings, clock.clone()), clock)

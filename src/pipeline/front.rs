@@ -1,6 +1,8 @@
 //! The gateway's own pages and endpoints: a request is read whole, under the limits of its head, and what was done about it
 //! is noted in the one line that every request has.
 
+use std::sync::Arc;
+
 use http::Response;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -8,9 +10,20 @@ use hyper::body::Incoming;
 use super::body::ReplyBody;
 use super::denial::Denial;
 use super::trail::Trail;
+use crate::account::Account;
 use crate::limits::{self, Armed};
 use crate::listener::Peer;
+use crate::oauth::Server;
 use crate::web::{Reply, Visit};
+
+/// The gateway's own endpoints.
+#[derive(Clone)]
+pub struct Site {
+    /// The authorization server.
+    pub oauth: Arc<Server>,
+    /// Signing in, and the account.
+    pub account: Arc<Account>,
+}
 
 /// The longest body that an endpoint of ours reads.
 const BODY_MAX_BYTES: usize = 64 * 1024;

@@ -45,6 +45,7 @@ use crate::stage::Stage;
 use crate::telemetry::Metrics;
 pub use body::ReplyBody;
 use denial::Denial;
+use front::Site;
 use gates::Envelope;
 pub use route::{Answers, Route, RouteParts};
 pub use stream::Pace;
@@ -60,6 +61,8 @@ pub struct Pipeline {
     pub verifier: Arc<Verifier>,
     /// How often.
     pub quotas: Quotas,
+    /// The gateway's own endpoints, where users sign in.
+    pub site: Option<Site>,
     /// How often over all gateways, where there are several.
     pub fleet: Option<Shared>,
     /// The key of legacy sessions.
@@ -84,6 +87,7 @@ impl Pipeline {
         &self,
         head: &Parts,
         body: &mut Incoming,
+        peer: &Peer,
         envelope: &mut Envelope,
         trail: &mut Trail,
     ) -> Result<Response<ReplyBody>, Denial> {
@@ -98,7 +102,15 @@ impl Pipeline {
             Door::Mcp(route) => route,
             Door::Metadata(route) => return gates::metadata(head, route),
             Door::Health => return gates::health(head),
-            Door::Oauth | Door::Account => return Err(gates::no_such_path()),
+            own @ (Door::Oauth | Door::Account) => {
+                let site = self.site.as_ref().ok_or_else(gates::no_such_path)?;
+                let visit = front::visit(head, body, &armed, peer, trail).await?;
+                let reply = match own {
+                    Door::Account => site.account.answer(&visit).await,
+                    _ => site.oauth.answer(&visit).await,
+                };
+                return Ok(front::answer(reply, trail));
+            }
         };
         trail.route(route);
         let principal = gates::authenticate(&self.verifier, head, route).await?;
@@ -149,7 +161,10 @@ impl Pipeline {
             return answer;
         };
         let mut envelope = Envelope::default();
-        let mut answer = match self.pass(&head, &mut body, &mut envelope, &mut trail).await {
+        let mut answer = match self
+            .pass(&head, &mut body, &peer, &mut envelope, &mut trail)
+            .await
+        {
             Ok(answer) => answer,
             Err(denial) => {
                 let begun = denial.stage == Stage::Read;

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::Script;
-use redis::aio::ConnectionManager;
 use tracing::{error, info};
 
 use super::bucket::{Hand, MINUTE};
 use super::{Charge, QuotaError, Verdict};
 use crate::clock::Clock;
+use crate::store::StoreError;
+use crate::store::redis::link::Link;
 
 /// How long a Redis that failed is left alone: nobody else waits for its time-out meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -50,7 +51,7 @@ pub enum WhenDown {
 
 /// The shared buckets.
 pub struct Shared {
-    link: ConnectionManager,
+    link: Link,
     script: Script,
     timeout: Duration,
     when_down: WhenDown,
@@ -62,12 +63,7 @@ pub struct Shared {
 
 impl Shared {
     /// Buckets behind this connection; one charge may take so long.
-    pub fn new(
-        link: ConnectionManager,
-        timeout: Duration,
-        when_down: WhenDown,
-        clock: Clock,
-    ) -> Self {
+    pub(crate) fn new(link: Link, timeout: Duration, when_down: WhenDown, clock: Clock) -> Self {
         Self {
             link,
             script: Script::new(GCRA),
@@ -107,19 +103,18 @@ impl Shared {
         self.is_down.load(Ordering::Relaxed)
     }
 
-    async fn ask(&self, charge: &Charge) -> redis::RedisResult<Verdict> {
+    async fn ask(&self, charge: &Charge) -> Result<Verdict, StoreError> {
         if charge.cells > charge.burst {
             return Ok(Verdict::TooSoon(MINUTE));
         }
-        let mut link = self.link.clone();
-        let (admitted, remaining, micros): (u8, u32, u64) = self
+        let mut script = self
             .script
-            .key(format!("sallygate:{}", charge.key.tagged()))
+            .key(format!("sallygate:{}", charge.key.tagged()));
+        script
             .arg(charge.per_minute.get())
             .arg(charge.burst.get())
-            .arg(charge.cells.get())
-            .invoke_async(&mut link)
-            .await?;
+            .arg(charge.cells.get());
+        let (admitted, remaining, micros): (u8, u32, u64) = self.link.run(&script).await?;
         let time = Duration::from_micros(micros);
         Ok(match admitted {
             1 => Verdict::Admitted {

@@ -147,9 +147,13 @@ fn scheme(found: &Captures<'_>) -> Option<String> {
     likely.then(|| format!("{}{REDACTED}", group(found, 1)))
 }
 
-/// `mcp_server_operation_duration` and its like are names of metrics and columns; a token has digits or capitals.
+/// `mcp_server_operation_duration` and its like are names of metrics and columns; a token has digits or capitals. The name
+/// of a client is no secret, and operators need it.
 fn prefixed(found: &Captures<'_>) -> Option<String> {
     let value = group(found, 0);
+    if value.starts_with("mcp_client_") {
+        return None;
+    }
     value
         .bytes()
         .any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())

@@ -6,6 +6,7 @@
 //! **Hands on** records as bytes; [`record`] gives them types and versions.
 //! **Refuses** everything while it cannot be read or written: no caller may take "unreachable" for "not there".
 
+pub mod backup;
 pub mod memory;
 pub mod record;
 pub mod redb;

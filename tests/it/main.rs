@@ -10,6 +10,7 @@
     clippy::string_slice
 )]
 
+mod attacks;
 mod credential;
 mod essays;
 mod floors;

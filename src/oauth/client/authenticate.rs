@@ -1,6 +1,8 @@
 //! Which client is asking, and whether it is that one (RFC 6749 section 2.3): by a secret in the header or in the form, by a
 //! signed assertion, or, for programs in their users' hands, by nothing but its name.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
@@ -41,16 +43,16 @@ impl Server {
         if proves {
             self.throttle.check(&Who::Client(&shown.id)).await?;
         }
-        let recognised = self.recognise(&shown).await;
+        let recognised = self.recognise(&shown, visit.address).await;
         if proves && matches!(recognised, Err(OauthError::Client(_))) {
             self.throttle.failed(&Who::Client(&shown.id)).await?;
         }
         recognised
     }
 
-    async fn recognise(&self, shown: &Shown) -> Result<Client, OauthError> {
+    async fn recognise(&self, shown: &Shown, asker: IpAddr) -> Result<Client, OauthError> {
         let unknown = OauthError::Client("there is no such client");
-        let client = self.clients.find(&shown.id).await?.ok_or(unknown)?;
+        let client = self.clients.find(&shown.id, asker).await?.ok_or(unknown)?;
         match (&client.secret, &shown.proof) {
             (Identification::None, Shows::Nothing) => Ok(()),
             (Identification::Secret(known), Shows::Secret(secret)) => {
@@ -63,12 +65,8 @@ impl Server {
             }
             (Identification::KeysAt(uri), Shows::Assertion(text)) => {
                 let no_keys = OauthError::Client("its keys cannot be had");
-                let keys = self
-                    .clients
-                    .documents()
-                    .ok_or(no_keys)?
-                    .keys_at(uri)
-                    .await?;
+                let documents = self.clients.documents().ok_or(no_keys)?;
+                let keys = documents.keys_at(uri, asker).await?;
                 self.assertions.accept(&client.id, text, &keys).await
             }
             // One way to prove who one is never stands in for another.

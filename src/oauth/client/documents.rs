@@ -2,6 +2,7 @@
 //! about the client, the host that the address names. Documents are kept as long as their server says, within bounds; so are
 //! failures, for a moment.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,12 +18,14 @@ use crate::grants::opaque;
 use crate::oauth::error::OauthError;
 use crate::oauth::guarded::{Document, Guarded, GuardedError, Target};
 use crate::oauth::settings;
-use crate::oauth::throttle::Throttle;
+use crate::oauth::throttle::{Throttle, network};
 use crate::store::{Store, record};
 use crate::trust::TrustError;
 
 /// How long the keys of a client are kept.
 const KEYS_AGE: Duration = Duration::from_secs(60);
+/// In which time asking is counted.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Of how many clients.
 const KEYS_MAX: usize = 256;
 
@@ -65,25 +68,36 @@ impl Documents {
     }
 
     /// The client whose document is at that address.
-    pub(in crate::oauth) async fn find(&self, id: &str) -> Result<Option<Client>, OauthError> {
+    pub(in crate::oauth) async fn find(
+        &self,
+        id: &str,
+        asker: IpAddr,
+    ) -> Result<Option<Client>, OauthError> {
         // A path is needed: the document of a whole host would speak for everybody on it.
         let target = match self.guarded.target(id) {
             Ok(target) if target.has_path() => target,
             Ok(_) | Err(_) => return Ok(None),
         };
         let place = place(id);
-        let kept = match record::get::<Kept>(&*self.store, &place).await? {
-            Some(held) => held.record,
-            None => self.read(id, &place, &target).await?,
+        let held = record::get::<Kept>(&*self.store, &place).await?;
+        let held = held.map(|held| held.record);
+        let now = self.clock.now().millis();
+        let kept = match held {
+            Some(kept) if now < kept.fresh_until => kept,
+            other => self.read(id, &place, &target, other, asker).await?,
         };
-        let source = Source::Document(target.host().to_owned());
+        let source = Source::Document(target.authority());
         Ok(kept
             .about
             .and_then(|about| Client::described(id, &about, source, None)))
     }
 
     /// The keys at a client's address.
-    pub(in crate::oauth) async fn keys_at(&self, uri: &str) -> Result<Arc<KeySet>, OauthError> {
+    pub(in crate::oauth) async fn keys_at(
+        &self,
+        uri: &str,
+        asker: IpAddr,
+    ) -> Result<Arc<KeySet>, OauthError> {
         let now = self.clock.now();
         if let Some((keys, until)) = self.keys.get(uri)
             && now < until
@@ -92,7 +106,7 @@ impl Documents {
         }
         let unavailable = |_: GuardedError| OauthError::Client("its keys cannot be had");
         let target = self.guarded.target(uri).map_err(unavailable)?;
-        self.admit(&target).await?;
+        self.admit(&target, asker).await?;
         let document = self.guarded.get(&target).await.map_err(unavailable)?;
         let keys = assertion::keys(&document.body)
             .map_err(|_| OauthError::Client("its keys cannot be used"))?;
@@ -102,38 +116,63 @@ impl Documents {
         Ok(keys)
     }
 
-    async fn admit(&self, target: &Target) -> Result<(), OauthError> {
-        let minute = Duration::from_secs(60);
-        let limit = self.settings.per_host;
+    async fn admit(&self, target: &Target, asker: IpAddr) -> Result<(), OauthError> {
+        let throttle = &self.throttle;
+        let asker = network(asker);
+        let limit = self.settings.per_address;
+        throttle.admit("asker", &asker, limit, MINUTE).await?;
         let host = opaque::hash(&target.authority());
-        self.throttle.admit("document", &host, limit, minute).await
+        let limit = self.settings.per_host;
+        throttle.admit("document", &host, limit, MINUTE).await
     }
 
-    async fn read(&self, id: &str, place: &str, target: &Target) -> Result<Kept, OauthError> {
-        self.admit(target).await?;
-        let (about, keep) = match self.guarded.get(target).await {
-            Ok(document) => match self.check(id, &document) {
-                Some(about) => (Some(about), self.keep(&document)),
-                None => (None, self.settings.keep_failure),
+    /// Reads a document and keeps it; also that it could not be had.
+    async fn read(
+        &self,
+        id: &str,
+        place: &str,
+        target: &Target,
+        older: Option<Kept>,
+        asker: IpAddr,
+    ) -> Result<Kept, OauthError> {
+        self.admit(target, asker).await?;
+        let now = self.clock.now();
+        let fetched = self.guarded.get(target).await;
+        let failure = self.settings.keep_failure;
+        let (about, read_at, keep) = match (fetched, older) {
+            (Ok(document), _) => match self.check(id, &document) {
+                Some(about) => (Some(about), now, self.keep(&document)),
+                None => (None, now, failure),
             },
-            Err(error) => {
-                tracing::info!(
-                    host = target.host(),
-                    reason = error.reason(),
-                    "client document not read"
-                );
-                (None, self.settings.keep_failure)
+            (Err(error), older) => {
+                let (host, reason) = (target.host(), error.reason());
+                tracing::info!(host, reason, "client document not read");
+                match older.filter(|older| error.is_passing() && self.is_usable(older)) {
+                    Some(older) => {
+                        let read_at = Timestamp::from_millis(older.created_at);
+                        (older.about, read_at, failure)
+                    }
+                    None => (None, now, failure),
+                }
             }
         };
-        let now = self.clock.now();
         let kept = Kept {
             id: id.to_owned(),
             about,
             secret: None,
-            created_at: now.millis(),
+            created_at: read_at.millis(),
+            fresh_until: now.plus(keep).millis(),
         };
-        record::put(&*self.store, place, &kept, Some(now.plus(keep))).await?;
+        let end = now.plus(keep).plus(self.settings.keep_stale);
+        record::put(&*self.store, place, &kept, Some(end)).await?;
         Ok(kept)
+    }
+
+    /// Whether a document that was read may stand in for one that cannot be.
+    fn is_usable(&self, kept: &Kept) -> bool {
+        let longest = self.settings.keep_max + self.settings.keep_stale;
+        let read_at = Timestamp::from_millis(kept.created_at);
+        kept.about.is_some() && self.clock.now() < read_at.plus(longest)
     }
 
     fn check(&self, id: &str, document: &Document) -> Option<About> {

@@ -156,8 +156,7 @@ impl Client {
         })
     }
 
-    /// Where an authorization response goes. A request that names no address means the only one (RFC 6749 section 3.1.2.3),
-    /// unless that is one whose port has to be said.
+    /// Where an authorization response goes. A request that names no address means the only one (RFC 6749 section 3.1.2.3).
     pub(in crate::oauth) fn redirect(&self, asked: Option<&str>) -> Option<String> {
         match (asked, self.redirect_uris.as_slice()) {
             (Some(asked), known) => known

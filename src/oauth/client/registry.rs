@@ -1,5 +1,6 @@
 //! Where clients are found: in the settings, among the registered, and at the addresses that ids are.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub(in crate::oauth) struct Kept {
     pub(in crate::oauth) secret: Option<String>,
     /// When it was registered or read, in milliseconds since the epoch.
     pub(in crate::oauth) created_at: i64,
+    /// Until when a document need not be read again, in milliseconds since the epoch.
+    #[serde(default)]
+    pub(in crate::oauth) fresh_until: i64,
 }
 
 impl Record for Kept {
@@ -84,8 +88,12 @@ impl Registry {
         self.documents.as_ref()
     }
 
-    /// The client of that id.
-    pub(in crate::oauth) async fn find(&self, id: &str) -> Result<Option<Client>, OauthError> {
+    /// The client of that id. Should we have to ask for a document, it is counted to whoever asked us.
+    pub(in crate::oauth) async fn find(
+        &self,
+        id: &str,
+        asker: IpAddr,
+    ) -> Result<Option<Client>, OauthError> {
         if id.len() > ID_MAX_BYTES {
             return Ok(None);
         }
@@ -96,7 +104,7 @@ impl Registry {
             return self.registered(id).await;
         }
         match &self.documents {
-            Some(documents) if id.starts_with("https://") => documents.find(id).await,
+            Some(documents) if id.starts_with("https://") => documents.find(id, asker).await,
             _ => Ok(None),
         }
     }
@@ -116,6 +124,7 @@ impl Registry {
             about: Some(about.clone()),
             secret: secret.map(opaque::hash),
             created_at: now.millis(),
+            fresh_until: 0,
         };
         let end = Some(now.plus(registration.lifetime));
         if record::create(&*self.store, &place(id), &kept, end).await? {

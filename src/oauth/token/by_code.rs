@@ -17,6 +17,9 @@ use crate::oauth::error::{OauthError, Refusal};
 use crate::users::{self, User};
 use crate::web::Params;
 
+/// The team of a user whose login provider names none: a token has to name one.
+const NO_TEAM: &str = "default";
+
 impl Server {
     pub(super) async fn by_code<'a>(
         &self,
@@ -72,7 +75,9 @@ impl Server {
     ) -> mint::Grant {
         mint::Grant {
             user: user.id.clone(),
-            team: user.team().map(|team| team.id.clone()).unwrap_or_default(),
+            team: user
+                .team()
+                .map_or_else(|| NO_TEAM.to_owned(), |team| team.id.clone()),
             tier: user.tier.clone(),
             email: user.email.clone(),
             scopes,

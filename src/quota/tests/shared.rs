@@ -3,13 +3,13 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-
 use super::super::shared::{Shared, WhenDown};
 use super::super::{Charge, CounterKey, QuotaError, Verdict};
 use super::redis_server::Redis;
 use crate::auth::UserId;
 use crate::clock::Clock;
+use crate::secret::Secret;
+use crate::store::redis::{Settings, link::Link};
 
 fn number(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap()
@@ -26,12 +26,13 @@ fn charge(user: &str, per_minute: u32, burst: u32, cells: u32) -> Charge {
 }
 
 fn gateway(redis: &Redis, when_down: WhenDown) -> Shared {
-    let client = redis::Client::open(redis.url()).unwrap();
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(5)))
-        .set_response_timeout(Some(Duration::from_secs(5)))
-        .set_number_of_retries(1);
-    let link = ConnectionManager::new_lazy_with_config(client, config).unwrap();
+    let settings = Settings {
+        connect_timeout: Duration::from_secs(5),
+        response_timeout: Duration::from_secs(5),
+        retry_pause: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let link = Link::new(&Secret::new(redis.url()), &settings).unwrap();
     Shared::new(link, Duration::from_secs(10), when_down, Clock::system())
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct Browser {
     inside: Vec<String>,
     /// What `Sec-Fetch-Site` says; none for browsers that do not say it.
     pub(crate) site: Option<&'static str>,
+    /// What it takes; pages, unless it is a program.
+    pub(crate) accept: &'static str,
 }
 
 impl Browser {
@@ -64,6 +66,7 @@ impl Browser {
             cookies: BTreeMap::new(),
             inside,
             site: Some("none"),
+            accept: "text/html,application/xhtml+xml,*/*;q=0.8",
         }
     }
 
@@ -141,7 +144,7 @@ impl Browser {
         let mut request = Request::builder()
             .uri(url.as_str())
             .method(if form.is_some() { "POST" } else { "GET" })
-            .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+            .header("accept", self.accept);
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies.join("; "));
         }

@@ -51,9 +51,8 @@ async fn writes_until_it_is_killed() {
             }
         }));
     }
-    for task in tasks {
-        task.await.unwrap();
-    }
+    let (ended, _, _) = futures_util::future::select_all(tasks).await;
+    ended.unwrap();
 }
 
 /// One line in one write, which a kill cannot cut in two.
