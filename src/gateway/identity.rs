@@ -8,7 +8,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 
 use super::{StartError, settings, translate};
-use crate::account::{self, Account, Resume};
+use crate::account::{self, Account};
 use crate::audit::Sink;
 use crate::auth::{Mint, ResourceId, Verifier};
 use crate::clock::Clock;
@@ -119,7 +119,7 @@ pub(super) async fn signing_in(ground: Ground<'_>) -> Result<Option<SigningIn>, 
     let account = Account::new(account::Parts {
         settings: settings::account(config),
         desk,
-        clients: Some(Arc::clone(&oauth) as Arc<dyn Resume>),
+        oauth: Some(Arc::clone(&oauth)),
         grants: Arc::clone(&grants),
         mint,
         verifier: Arc::clone(ground.verifier),

@@ -481,8 +481,9 @@ fn background(
 
 /// What the parts are set up with, for the verb that tries them without serving.
 pub(crate) use credential::settings as route_credential;
-/// The settings of the log.
+/// The store of a configuration, for the verbs that act on it themselves.
 pub use settings::store as open_store;
+/// The settings of the log.
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;

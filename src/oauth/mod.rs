@@ -29,14 +29,11 @@ mod throttle;
 mod token;
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
 use url::Url;
 
-use crate::account::Resume;
 use crate::auth::mint::Mint;
 use crate::auth::{ResourceId, Verifier};
 use crate::clock::Clock;
@@ -46,7 +43,6 @@ use crate::revocation::Revocations;
 use crate::routes::oauth as paths;
 use crate::store::Store;
 use crate::trust::TrustError;
-use crate::users::User;
 use crate::web::{Reply, Visit};
 
 use client::assertion::Assertions;
@@ -229,17 +225,6 @@ impl Server {
     fn resource(&self, named: &str) -> Option<&Resource> {
         let id = ResourceId::parse(named).ok()?;
         self.resources.iter().find(|resource| resource.id == id)
-    }
-}
-
-impl Resume for Server {
-    fn resume<'a>(
-        &'a self,
-        pending: &'a str,
-        user: User,
-        visit: &'a Visit,
-    ) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> {
-        Box::pin(self.resume(pending, user, visit))
     }
 }
 

@@ -147,9 +147,8 @@ const doors = {
     issue(response, { user: code.user, scope: code.scope, resource: given.get('resource') });
   },
   'POST /oauth/revoke': async (request, response) => {
-    const token = (await fields(request)).get('token');
-    access.delete(token);
-    refresh.delete(token);
+    const grant = take(refresh, (await fields(request)).get('token'));
+    for (const [token, one] of access) if (one.grant === grant) access.delete(token);
     send(response, 200, {});
   },
   'POST /stand-in/disable': (request, response, url) => {
@@ -234,7 +233,7 @@ function back(response, { to, asked }, more) {
 
 function issue(response, grant) {
   const [token, next] = [word('at'), word('mcp_rt')];
-  access.set(token, { ...grant, until: Date.now() + lifetime * 1000 });
+  access.set(token, { ...grant, grant, until: Date.now() + lifetime * 1000 });
   refresh.set(next, grant);
   const answer = { access_token: token, token_type: 'Bearer', expires_in: lifetime, refresh_token: next, scope: grant.scope };
   send(response, 200, answer, { 'access-control-allow-origin': '*' });
@@ -244,7 +243,7 @@ async function relay(request, response) {
   const grant = access.get((request.headers.authorization ?? '').replace(/^Bearer /, ''));
   const about = `resource_metadata="${origin}/.well-known/oauth-protected-resource${PATH}"`;
   if (!grant || grant.until < Date.now() || disabled.has(grant.user)) {
-    const why = grant ? 'error="invalid_token", ' : '';
+    const why = request.headers.authorization ? 'error="invalid_token", ' : '';
     return send(response, 401, { error: 'unauthorized' }, { 'www-authenticate': `Bearer ${why}${about}, scope="mcp:read"` });
   }
   const text = await body(request);

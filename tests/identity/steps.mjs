@@ -98,7 +98,8 @@ async function cut(client) {
     const held = client.hold(key);
     held.catch(() => {});
     await until(() => arrived(key), 15_000, 'the held call did not arrive at the server');
-    const open = await until(() => nonEmpty(streams()), 5000, 'no answer is open on the wire');
+    // The answer to the call, and whatever else is open by then.
+    const open = await until(holding, 5000, 'the answer of the held call is not open on the wire');
     const began = Date.now();
     await promisify(execFile)(env.disable[0], env.disable.slice(1));
     const done = Date.now();
@@ -120,7 +121,7 @@ async function cut(client) {
 /** Whether a call with this key arrived at the server behind the gateway. */
 const arrived = key => existsSync(process.env.FIXTURE_LOG) && readFileSync(process.env.FIXTURE_LOG, 'utf8').includes(key);
 
-/** Ids of the streams of the route that began and did not end, in processes that still run, as the witness saw it. */
+/** The streams of the route that began and did not end, in processes that still run, as the witness saw it. */
 function streams() {
   const path = new URL(env.url).pathname;
   const all = lines(process.env.WITNESS).filter(one => one.path === path);
@@ -128,7 +129,7 @@ function streams() {
   return all
     .filter(one => one.event === 'begin' && one.status === 200 && /^text\/event-stream/.test(one.type ?? ''))
     .filter(one => !over.has(one.id) && runs(Number.parseInt(one.id, 10)))
-    .map(one => one.id);
+    .map(one => ({ id: one.id, method: one.method }));
 }
 
 function runs(pid) {
@@ -141,7 +142,11 @@ function runs(pid) {
 
 const ended = id => lines(process.env.WITNESS).find(one => one.id === id && one.event === 'end');
 
-const nonEmpty = list => (list.length ? list : undefined);
+/** Ids of the open streams, as soon as one of them answers a call. */
+function holding() {
+  const open = streams();
+  return open.some(one => one.method === 'POST') ? open.map(one => one.id) : undefined;
+}
 
 function lines(file) {
   if (!file || !existsSync(file)) return [];

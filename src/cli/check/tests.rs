@@ -476,3 +476,23 @@ fn machines_get_one_json_document() {
         }])
     );
 }
+
+#[test]
+fn a_key_that_cannot_sign_for_a_token_endpoint_is_found_before_the_start() {
+    let folder = Folder::of(
+        "routes: [{upstream: {url: http://127.0.0.1:3000/mcp, credential: {kind: client_credentials, \
+         token_url: https://as.test/token, client_id: gw, client_auth: private_key_jwt, key_file: gw.pem}}}]\n",
+    );
+    folder.write("gw.pem", "canary-not-a-real-key", 0o600);
+    let (errors, _) = folder.findings();
+    let found = |error: &String| {
+        error.contains("routes[0].upstream.credential") && error.contains("holds no RSA")
+    };
+    assert!(errors.iter().any(found), "{errors:?}");
+    folder.write(
+        "gw.pem",
+        &KeyPair::generate().unwrap().serialize_pem(),
+        0o600,
+    );
+    assert_eq!(folder.findings().0, Vec::<String>::new());
+}

@@ -71,7 +71,7 @@ async fn a_user_without_a_credential_hears_where_to_sign_in_and_nothing_is_sent(
 }
 
 #[tokio::test]
-async fn c39_where_credentials_cannot_be_read_no_request_goes_out_without() {
+async fn where_credentials_cannot_be_read_no_request_goes_out_without() {
     let shelf = Arc::new(Shelf::default());
     shelf.put("alice", "clickup/api_key", "pk_not_real_of_alice");
     let rig = rig(&shelf, "kind: per_user").await;

@@ -487,7 +487,7 @@ async fn nothing_shows_what_a_token_endpoint_gave() {
     assert!(!everything.contains("canary"), "{everything}");
     // The Basic value is encoded, and still a secret.
     assert!(
-        !everything.contains(&STANDARD.encode("gateway:canary")[..12]),
+        !everything.contains(&STANDARD.encode("gateway:cana")),
         "{everything}"
     );
 }

@@ -99,7 +99,7 @@ async fn a_user_without_a_usable_credential_hears_where_to_sign_in() {
 }
 
 #[tokio::test]
-async fn c39_where_credentials_cannot_be_read_nothing_is_concluded() {
+async fn where_credentials_cannot_be_read_nothing_is_concluded() {
     let shelf = Arc::new(Shelf::default());
     shelf.put("alice", "okta/api_key", OLD);
     shelf.broken.store(true, Ordering::SeqCst);
