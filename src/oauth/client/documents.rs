@@ -162,6 +162,7 @@ impl Documents {
             secret: None,
             created_at: read_at.millis(),
             fresh_until: now.plus(keep).millis(),
+            used: false,
         };
         let end = now.plus(keep).plus(self.settings.keep_stale);
         record::put(&*self.store, place, &kept, Some(end)).await?;
