@@ -33,6 +33,8 @@ use refresh::Press;
 
 /// Attempts to write a grant that others write too. The first one that writes decides what the others answer.
 const TRIES: usize = 8;
+/// Longer than the opening of a grant takes anywhere, whatever the clocks say.
+const OPENING_MAX: Duration = Duration::from_secs(600);
 /// The longest that a replaced refresh token may be answered once more.
 const GRACE_MAX: Duration = Duration::from_secs(10);
 /// How much longer than any token lives a revocation is remembered: clocks differ.
@@ -203,6 +205,7 @@ impl Grants {
         // The list first: what is on it and not there is skipped, but what is there and not on it could not be ended.
         let listed = Listed {
             client: grant.client.clone(),
+            listed_at: now.millis(),
         };
         let end = Some(now.plus(self.settings.absolute));
         records::put(&*self.store, &place(&grant), &listed, end).await?;
@@ -289,10 +292,11 @@ impl Grants {
         loop {
             let page =
                 records::scan::<Listed>(&*self.store, &prefix, after.as_deref(), PAGE).await?;
-            for (place, _) in &page {
+            for (place, listed) in &page {
                 let id = place.strip_prefix(&prefix).unwrap_or_default();
                 match self.find(id).await? {
                     Some(grant) => grants.push(grant),
+                    None if self.may_be_opening(&listed.record) => {}
                     None => drop(records::delete::<Listed>(&*self.store, place).await?),
                 }
             }
@@ -426,6 +430,12 @@ impl Grants {
             return None;
         }
         refresh::open_successor(token, &previous.successor)
+    }
+
+    /// Whether a grant that is listed and not there may be about to come.
+    fn may_be_opening(&self, listed: &Listed) -> bool {
+        let listed_at = Timestamp::from_millis(listed.listed_at);
+        self.clock.now() < listed_at.plus(OPENING_MAX)
     }
 
     /// When a grant is over: too long unused, or too old.
