@@ -34,20 +34,16 @@ export class Client {
     return issuer;
   }
 
-  async register() {
+  /** Registers, as a native client whose port is not known yet (RFC 8252 section 7.3) or as it is told. */
+  async register(metadata = { redirect_uris: ['http://localhost/callback'], application_type: 'native' }) {
     const answer = await ask(this.server.registration_endpoint, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      // The port is not the one that will be used (RFC 8252 section 7.3).
-      body: JSON.stringify({
-        client_name: 'By hand',
-        redirect_uris: ['http://localhost/callback'],
-        token_endpoint_auth_method: 'none',
-        application_type: 'native',
-      }),
+      body: JSON.stringify({ client_name: 'By hand', token_endpoint_auth_method: 'none', ...metadata }),
     });
     assert.equal(answer.status, 201, JSON.stringify(answer.body));
-    this.client_id = answer.body.client_id;
+    this.id = { client_id: answer.body.client_id };
+    if (answer.body.client_secret) this.id.client_secret = answer.body.client_secret;
   }
 
   /** Where the user is sent, and what proves afterwards who asked. */
@@ -56,7 +52,7 @@ export class Client {
     const state = randomBytes(16).toString('hex');
     const query = new URLSearchParams({
       response_type: 'code',
-      client_id: this.client_id,
+      client_id: this.id.client_id,
       redirect_uri: this.redirect,
       scope: 'mcp:read',
       state,
@@ -83,19 +79,19 @@ export class Client {
       grant_type: 'authorization_code',
       code: given.get('code'),
       redirect_uri: this.redirect,
-      client_id: this.client_id,
+      ...this.id,
       code_verifier,
       resource: this.resource,
     });
   }
 
   refresh(refresh_token) {
-    const { client_id, resource } = this;
-    return post(this.server.token_endpoint, { grant_type: 'refresh_token', refresh_token, client_id, resource });
+    const { id, resource } = this;
+    return post(this.server.token_endpoint, { grant_type: 'refresh_token', refresh_token, ...id, resource });
   }
 
   revoke(token, token_type_hint) {
-    return post(this.server.revocation_endpoint, { token, token_type_hint, client_id: this.client_id });
+    return post(this.server.revocation_endpoint, { token, token_type_hint, ...this.id });
   }
 
   /** The first call of MCP, with a token or without one. */
