@@ -66,14 +66,21 @@ impl Account {
         token: &Secret<String>,
         visit: &Visit,
     ) -> Result<Reply, Reply> {
-        let rotated = self.parts.grants.rotate(token.expose(), None).await;
-        let (grant, user, next) = match rotated {
+        let grants = &self.parts.grants;
+        // The provider is asked first: a token that was used up for nothing could not be shown again.
+        match grants.consider(token.expose(), None).await {
+            Ok(grant) => {
+                let user = self.owner(&grant, visit).await?;
+                self.renew_tokens(&user, &grant.id, visit).await?;
+            }
+            Err(error) => return Err(self.not_rotated(&error, visit)),
+        }
+        let (grant, user, next) = match grants.rotate(token.expose(), None).await {
             Ok(
                 Rotation::Fresh { grant, user, token } | Rotation::Repeated { grant, user, token },
             ) => (grant, user, token),
             Err(error) => return Err(self.not_rotated(&error, visit)),
         };
-        self.renew_tokens(&user, &grant.id, visit).await?;
         let minted = self.mint_session(&user, &grant, visit)?;
         Ok(refreshed(&minted, Some(&next), &user, None))
     }
@@ -87,17 +94,21 @@ impl Account {
         };
         let grant = self.session_of(&principal, visit).await?;
         self.once_where_expired(&principal, visit).await?;
-        let user = users::find(&*self.parts.store, &grant.user).await;
-        let user = match user.map_err(|_| refusal::unavailable(visit))? {
-            Some(held) if !held.record.disabled => held.record,
-            _ => return Err(self.lapsed(Lapse::ShutOut, visit)),
-        };
-        if user.generation > grant.generation {
-            return Err(self.lapsed(Lapse::ShutOut, visit).user(&user.id));
-        }
+        let user = self.owner(&grant, visit).await?;
         self.renew_tokens(&user, &grant.id, visit).await?;
         let minted = self.mint_session(&user, &grant, visit)?;
         Ok(refreshed(&minted, None, &user, principal.token_id()))
+    }
+
+    /// Whose session it is, who must still be let in.
+    async fn owner(&self, grant: &Grant, visit: &Visit) -> Result<User, Reply> {
+        let user = users::find(&*self.parts.store, &grant.user).await;
+        match user.map_err(|_| refusal::unavailable(visit))? {
+            Some(held) if !held.record.disabled && held.record.generation <= grant.generation => {
+                Ok(held.record)
+            }
+            _ => Err(self.lapsed(Lapse::ShutOut, visit).user(&grant.user)),
+        }
     }
 
     /// The session that a token belongs to, which must be one of the gateway's own.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{Account, refusal};
 use crate::audit::Record;
 use crate::audit::event::Event;
-use crate::auth::mint::Minted;
-use crate::auth::{self, ResourceId};
+use crate::auth::ResourceId;
+use crate::auth::mint::{self, Minted};
 use crate::grants::{Grant, New};
 use crate::secret::Secret;
 use crate::users::User;
@@ -72,7 +72,7 @@ impl Account {
         visit: &Visit,
     ) -> Result<Minted, Reply> {
         let team = user.team().map(|team| team.id.clone());
-        let minted = self.parts.mint.mint(&auth::Grant {
+        let minted = self.parts.mint.mint(&mint::Grant {
             user: user.id.clone(),
             team: team.unwrap_or_default(),
             tier: user.tier.clone(),
