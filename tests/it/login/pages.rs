@@ -93,7 +93,9 @@ async fn several_providers_are_offered_on_a_page() {
         town.clickup.settings(),
         town.clickup.settings_named("second")
     );
-    let rig = Plan::new().settings(&both).start().await;
+    let sealing = "canary-not-a-real-sealing-key-0a1b2c3d4e5f";
+    let plan = Plan::new().settings(&both).env("ENCRYPTION_KEY", sealing);
+    let rig = plan.start().await;
     let mut browser = Browser::new(rig.client(Http::One), &[PUBLIC]);
     let url = format!("{PUBLIC}/auth/login");
     let page = browser.open(&url).await.page();
