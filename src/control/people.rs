@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::verbs::{Call, Outcome, Refusal, Verbs};
 use crate::audit::Sink;
-use crate::auth::Mark;
+use crate::auth::{Mark, UserId};
 use crate::clock::{Clock, Timestamp};
 use crate::grants::Grants;
 use crate::revocation::Revocations;
@@ -86,6 +86,11 @@ pub fn verbs(people: &People, audit: Sink) -> Verbs {
         .on(get, "/store/status", "store_status", on(people, store))
 }
 
+/// The canonical id: `user_12345`, as tokens have it, is `12345` (C19).
+fn canonical(call: &Call) -> String {
+    UserId::own(call.name()).as_str().to_owned()
+}
+
 /// An async function over the people, as a verb.
 fn on<F, Fut>(people: &People, act: F) -> impl Fn(Call) -> Fut + Send + Sync + 'static
 where
@@ -113,9 +118,10 @@ async fn list(people: People, call: Call) -> Outcome {
 }
 
 async fn show(people: People, call: Call) -> Outcome {
-    let mut document = described(&known(&people, &call).await?);
+    let user = known(&people, &call).await?;
+    let mut document = described(&user);
     let sessions = match &people.grants {
-        Some(grants) => grants.of_user(call.name()).await.map_err(Refusal::failed)?,
+        Some(grants) => grants.of_user(&user.id).await.map_err(Refusal::failed)?,
         None => Vec::new(),
     };
     let sessions: Vec<_> = sessions
@@ -137,29 +143,29 @@ async fn show(people: People, call: Call) -> Outcome {
 }
 
 async fn disable(people: People, call: Call) -> Outcome {
-    let user = people.revocations.disable(call.name()).await;
+    let user = people.revocations.disable(&canonical(&call)).await;
     let user = user.map_err(Refusal::failed)?;
-    let sessions = people.end_sessions(call.name()).await?;
+    let sessions = people.end_sessions(&user.id).await?;
     Ok(changed(&user, sessions))
 }
 
 /// Only of users who are known: a misspelt name must not look like a success.
 async fn enable(people: People, call: Call) -> Outcome {
-    known(&people, &call).await?;
-    let user = people.revocations.enable(call.name()).await;
+    let user = known(&people, &call).await?;
+    let user = people.revocations.enable(&user.id).await;
     Ok(changed(&user.map_err(Refusal::failed)?, 0))
 }
 
 async fn logout(people: People, call: Call) -> Outcome {
-    let user = people.revocations.bump_generation(call.name()).await;
+    let user = people.revocations.bump_generation(&canonical(&call)).await;
     let user = user.map_err(Refusal::failed)?;
-    let sessions = people.end_sessions(call.name()).await?;
+    let sessions = people.end_sessions(&user.id).await?;
     Ok(changed(&user, sessions))
 }
 
 /// Every step can be taken again, so an order that failed half-way is given again.
 async fn erase(people: People, call: Call) -> Outcome {
-    let user = call.name();
+    let user = &canonical(&call);
     let was_known = people.revocations.forget(user).await;
     let was_known = was_known.map_err(Refusal::failed)?;
     let sessions = people.end_sessions(user).await?;
@@ -238,7 +244,7 @@ impl People {
 }
 
 async fn known(people: &People, call: &Call) -> Result<User, Refusal> {
-    let user = users::find(&*people.store, call.name()).await;
+    let user = users::find(&*people.store, &canonical(call)).await;
     match user.map_err(Refusal::failed)? {
         Some(user) => Ok(user.record),
         None => Err(Refusal::unknown(format!(

@@ -273,7 +273,13 @@ async fn a_user_is_shown_shut_out_let_in_and_erased() {
     assert_eq!(rig.post("/users/12345/disable").await["disabled"], true);
     let (_, shown) = rig.order(Method::GET, "/users/12345").await;
     assert_eq!(shown["disabled"], true);
-    assert_eq!(rig.post("/users/12345/enable").await["disabled"], false);
+    assert_eq!(
+        rig.post("/users/user_12345/enable").await["id"],
+        "12345",
+        "C19"
+    );
+    let (_, shown) = rig.order(Method::GET, "/users/user_12345").await;
+    assert_eq!(shown["disabled"], false);
     assert_eq!(rig.post("/users/12345/erase").await["was_known"], true);
     assert_eq!(rig.post("/users/12345/erase").await["was_known"], false);
     let (status, _) = rig.order(Method::GET, "/users/12345").await;

@@ -49,7 +49,7 @@ fn keeps_credentials(config: &Config) -> bool {
 }
 
 /// The vault, where anything is kept in it.
-pub(super) async fn vault(
+pub(crate) async fn vault(
     config: &Config,
     store: &Arc<dyn Store>,
     audit: &Sink,

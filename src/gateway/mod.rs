@@ -217,18 +217,10 @@ impl Gateway {
             None => None,
         };
         let keys = keys.or_else(|| vault.clone().map(|vault| vault as Arc<dyn Keys>));
-        let members = Memberships::new(
-            Arc::clone(&store),
-            config.auth.strict_single_workspace,
-            clock.clone(),
-        );
-        let routes = translate::routes(
-            config,
-            (&verifier, &Arc::new(members)),
-            &metrics,
-            keys.as_ref(),
-            &clock,
-        )?;
+        let single = config.auth.strict_single_workspace;
+        let members = Memberships::new(Arc::clone(&store), single, clock.clone());
+        let callers = (&*verifier, &Arc::new(members));
+        let routes = translate::routes(config, callers, &metrics, keys.as_ref(), &clock)?;
         let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
             .map_err(StartError::Sessions)?;
         let socket = bind("listen.address", config.listen.address).await?;
@@ -489,12 +481,14 @@ fn background(
 
 /// What the parts are set up with, for the verb that tries them without serving.
 pub(crate) use credential::settings as route_credential;
-/// The settings of the log.
+/// Its vault, for the same verbs.
+pub(crate) use identity::vault as open_vault;
+/// The store of a configuration, for the verbs that act on it themselves.
 pub use settings::store as open_store;
+/// The settings of the log.
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
 pub(crate) use translate::{
-    auth as auth_settings, policies as route_policies, store as store_settings,
-    upstream as route_upstream,
+    auth as auth_settings, policies as route_policies, upstream as route_upstream,
 };

@@ -20,7 +20,6 @@ use crate::pipeline::workspace::Workspaces;
 use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
-use crate::store;
 use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
 use crate::upstream::credential::{Credentials, Keys};
@@ -191,18 +190,6 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
         concurrent_streams: limits.concurrent_streams,
         drain_timeout: config.listen.drain_timeout,
     }
-}
-
-/// Where records are kept.
-pub(crate) fn store(config: &Config) -> store::Settings {
-    let mut settings = store::Settings {
-        url: config.store.url.clone(),
-        path: config.store.file.clone(),
-        ..store::Settings::default()
-    };
-    settings.redis.ca_file.clone_from(&config.store.ca_file);
-    settings.redis.response_timeout = config.store.timeout;
-    settings
 }
 
 pub(super) fn routes(

@@ -225,14 +225,12 @@ impl Guarded {
                 .map_err(|error| GuardedError::Transport(error.into()))?;
             self.read(answer).await
         };
-        // The connection lives as long as its one exchange, and ends with it.
+        // The connection lives as long as its one exchange. When it ends first, what it brought is still there to be read.
+        tokio::pin!(ask);
         tokio::select! {
             biased;
-            document = ask => document,
-            ended = async { connection.await } => match ended {
-                Err(error) => Err(GuardedError::Transport(error.into())),
-                Ok(()) => Err(GuardedError::Transport("the connection ended".into())),
-            },
+            document = &mut ask => document,
+            _ = connection => ask.await,
         }
     }
 

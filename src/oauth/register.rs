@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::Server;
@@ -35,9 +36,12 @@ impl Server {
         let Some(registration) = self.clients.registration() else {
             return Err(OauthError::Unauthorized("registration is switched off"));
         };
-        let raw: Raw = visit
-            .json()
-            .map_err(|_| OauthError::Metadata("the body is no JSON document of metadata".into()))?;
+        // Its type first: what a page of another site can send without being asked is no JSON.
+        let is_json = visit.json::<IgnoredAny>().is_ok();
+        let raw = Raw::parse(&visit.body).filter(|_| is_json);
+        let raw = raw.ok_or(OauthError::Metadata(
+            "the body is no JSON object of client metadata".into(),
+        ))?;
         let rules = Rules {
             default_method: Method::ClientSecretBasic,
             secrets: true,

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::records::{self, COUNTER, End, Entry, KINDS, Named};
 use super::{Revocations, standing};
@@ -27,13 +27,21 @@ impl Revocations {
     /// Keeps the view current, for ever. What was read before the first call is not read again.
     pub async fn run(&self) {
         let mut swept = self.steady.monotonic();
+        let mut failing = false;
         loop {
             let looked = tokio::time::timeout(self.settings.bound(), self.poll()).await;
-            match looked {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(%error, "what was revoked cannot be read"),
-                Err(_) => warn!("what was revoked cannot be read in time"),
+            let failed = match looked {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("the store does not answer in time".to_owned()),
+            };
+            // Told when it begins and when it ends: a look is every quarter of a second.
+            match (&failed, failing) {
+                (Some(error), false) => warn!(error, "what was revoked cannot be read"),
+                (None, true) => info!("what was revoked can be read again"),
+                _ => {}
             }
+            failing = failed.is_some();
             // Open streams look only when they are told to.
             if !self.ready() {
                 self.tell();

@@ -9,7 +9,7 @@ use crate::auth::header::{Algorithm, TypeRule};
 use crate::auth::settings::{ClaimMapping, IssuerSettings, OwnKey};
 use crate::auth::support::{Signer, b64, secret};
 use crate::auth::verifier::SetupError;
-use crate::auth::{AuthError, Bearer, ResourceId, Settings, Verifier};
+use crate::auth::{AuthError, Bearer, Mark, ResourceId, Revoked, Settings, Verifier};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::Secret;
 
@@ -340,4 +340,43 @@ fn settings_that_weaken_the_stage_are_refused() {
         Verifier::new(&Settings::default(), Clock::system()).unwrap_err(),
         SetupError::NobodyTrusted
     ));
+}
+
+#[tokio::test]
+async fn r116_r119_c39_revocation_is_asked_about_tokens_that_were_seen_and_ones_that_were_not() {
+    for mut rig in rigs().await {
+        let view = Arc::new(Revoked::new(Duration::from_secs(5), rig.clock.clone()));
+        rig.verifier = rig.verifier.watched_by(Arc::clone(&view));
+        let (seen, fresh) = (rig.good(), {
+            let mut claims = rig.claims();
+            claims["nonce"] = "another".into();
+            rig.signer.token(&claims)
+        });
+        assert_eq!(rig.reason(&seen).await, "revocation_unknown");
+        view.was_current(rig.clock.monotonic());
+        assert_eq!(rig.reason(&seen).await, "accepted");
+        assert!(rig.cached(&seen).is_some());
+
+        view.end(
+            &Mark::Token("jti_1".into()),
+            Timestamp::from_seconds(NOW + 60),
+        );
+        assert!(rig.cached(&seen).is_none());
+        for token in [&seen, &fresh] {
+            assert_eq!(rig.reason(token).await, "token_revoked");
+        }
+        rig.clock.advance(Duration::from_secs(61));
+        view.sweep(rig.clock.now(), rig.clock.now());
+        view.was_current(rig.clock.monotonic());
+        assert_eq!(rig.reason(&seen).await, "accepted", "the mark is over");
+
+        rig.clock.advance(Duration::from_secs(6));
+        assert!(rig.cached(&seen).is_none());
+        let refused = rig.verify(&seen).await.map(drop).unwrap_err();
+        assert_eq!(refused, AuthError::RevocationUnknown);
+        assert_eq!(
+            (refused.status().as_u16(), refused.challenge_error()),
+            (503, None)
+        );
+    }
 }

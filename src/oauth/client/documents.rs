@@ -176,7 +176,7 @@ impl Documents {
     }
 
     fn check(&self, id: &str, document: &Document) -> Option<About> {
-        let raw: Raw = serde_json::from_slice(&document.body).ok()?;
+        let raw = Raw::parse(&document.body)?;
         // The address speaks for itself only: a document that names another id was copied from there.
         if raw.client_id.as_deref() != Some(id) || raw.client_name.is_none() {
             return None;

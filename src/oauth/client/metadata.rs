@@ -39,6 +39,15 @@ pub(in crate::oauth) struct Raw {
     pub(in crate::oauth) client_secret: Option<Value>,
 }
 
+impl Raw {
+    /// Reads a JSON object. A list would be read as the members in their order, which nobody means.
+    pub(in crate::oauth) fn parse(json: &[u8]) -> Option<Self> {
+        let first = json.iter().find(|byte| !byte.is_ascii_whitespace());
+        first.filter(|byte| **byte == b'{')?;
+        serde_json::from_slice(json).ok()
+    }
+}
+
 /// How a client proves who it is at the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,5 +1,6 @@
 //! What ends before its time has ended, over real sockets: the next request is refused, and streams that are open are cut.
 
+mod fleet;
 mod streams;
 mod workspaces;
 

@@ -19,7 +19,7 @@ fn progress(n: u64) -> Value {
 }
 
 /// Everything that may be answered by a stream, and whether somebody waits for its response.
-fn streamed(caller: &Mcp) -> Vec<(Draft, bool)> {
+pub(super) fn streamed(caller: &Mcp) -> Vec<(Draft, bool)> {
     let call = json!({"name": "echo", "arguments": {}});
     let listen = json!({"notifications": {"toolsListChanged": true}});
     vec![
@@ -31,7 +31,7 @@ fn streamed(caller: &Mcp) -> Vec<(Draft, bool)> {
 }
 
 /// Opens the stream; one event has come through it.
-async fn begun(rig: &Rig, caller: &Mcp, draft: Draft) -> (EventStream, Feed) {
+pub(super) async fn begun(rig: &Rig, caller: &Mcp, draft: Draft) -> (EventStream, Feed) {
     let (answer, feed) = Answer::sse();
     rig.upstream.will(answer);
     let first = progress(0);
