@@ -16,9 +16,9 @@ pub mod reply;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, USER_AGENT};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
 
 pub use params::{Params, ParamsError};
@@ -33,7 +33,7 @@ pub struct Visit {
     pub path: String,
     /// The query, without its question mark.
     pub query: Option<String>,
-    /// The headers.
+    /// The headers, among them `Host` in every version of HTTP.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
@@ -46,11 +46,18 @@ pub struct Visit {
 impl Visit {
     /// From a head and a body that were read.
     pub fn new(head: &Parts, body: Bytes, address: IpAddr, request_id: &str) -> Self {
+        let mut headers = head.headers.clone();
+        // HTTP/2 names the host in `:authority` and nowhere else (RFC 9113 section 8.3.1). Where both are there, the limits
+        // stage has seen that they agree.
+        let authority = head.uri.authority();
+        if let Some(host) = authority.and_then(|name| HeaderValue::from_str(name.as_str()).ok()) {
+            headers.insert(HOST, host);
+        }
         Self {
             method: head.method.clone(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().map(str::to_owned),
-            headers: head.headers.clone(),
+            headers,
             body,
             address,
             request_id: request_id.to_owned(),
@@ -120,5 +127,27 @@ impl Visit {
             None => self.headers.contains_key(&FETCH_SITE),
             Some(site) => !matches!(site, "none" | "same-origin"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(request: http::request::Builder) -> Visit {
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        Visit::new(&head, Bytes::new(), [127, 0, 0, 1].into(), "req_0")
+    }
+
+    #[test]
+    fn rfc9113_s8_3_1_the_host_of_a_request_without_a_host_line_is_known() {
+        let nameless = of(http::Request::get("/auth/login"));
+        assert_eq!(nameless.header(&HOST), None);
+        let second = of(http::Request::get("https://localhost:8443/auth/login"));
+        assert_eq!(second.header(&HOST), Some("localhost:8443"));
+        let first = of(http::Request::get("/auth/login").header(HOST, "localhost:8443"));
+        assert_eq!(first.header(&HOST), Some("localhost:8443"));
+        let both = http::Request::get("https://localhost:8443/").header(HOST, "LOCALHOST:8443");
+        assert_eq!(of(both).header(&HOST), Some("localhost:8443"));
     }
 }
