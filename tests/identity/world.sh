@@ -17,13 +17,13 @@ certificates() {
   (
     cd "$work"
     umask 077
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 \
       -subj "/CN=Sallygate proof" -addext "keyUsage=critical,keyCertSign,cRLSign" \
       -keyout ca.key -out ca.pem
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
       -subj "/CN=localhost" -keyout tls.key -out tls.csr
-    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n' >tls.ext
-    openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:mcp.example.com\nextendedKeyUsage=serverAuth\n' >tls.ext
+    openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 90 \
       -extfile tls.ext -out tls.pem
   ) >"$work/openssl.log" 2>&1 || fail "openssl made no certificate: $(tail -3 "$work/openssl.log")"
 }
