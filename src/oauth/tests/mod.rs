@@ -2,12 +2,15 @@
 //! through the desk as a real one would, so that what a test changes is the only thing that is odd.
 
 mod authorize;
+mod browser;
 mod consent;
+mod departure;
 mod documents;
 pub(super) mod host;
 mod machine;
 mod metadata;
 mod register;
+mod renewal;
 mod rig;
 mod token;
 mod worth;
