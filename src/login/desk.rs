@@ -220,7 +220,10 @@ impl Desk {
         }
         self.check_issuer(provider, &params).await?;
         if let Some(error) = params.find("error") {
-            return Err(LoginError::Denied(Denial::parse(error)));
+            return Err(LoginError::Denied {
+                denial: Denial::parse(error),
+                next: attempt.next,
+            });
         }
         let code = params
             .find("code")

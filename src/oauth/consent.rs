@@ -46,6 +46,25 @@ impl Server {
         }
     }
 
+    /// Ends the request whose user said no at the login provider: the client is told (RFC 6749 section 4.1.2.1).
+    pub async fn decline(&self, pending_id: &str, visit: &Visit) -> Reply {
+        match self.declined(pending_id, visit).await {
+            Ok(reply) => reply,
+            Err(refusal) => self.refuse_on_page(visit, &refusal).await,
+        }
+    }
+
+    async fn declined(&self, id: &str, visit: &Visit) -> Result<Reply, Refusal> {
+        let missing = || OauthError::request(EXPIRED);
+        let held = self.pending(id).await?.ok_or_else(missing)?;
+        self.check_browser(&held.record, visit)?;
+        let pending = self.take_pending(id).await?.ok_or_else(missing)?;
+        let error = OauthError::Denied("the user did not sign in");
+        let refusal = Refusal::from(error).of_client(&pending.client);
+        let state = pending.state.as_deref();
+        Ok(self.refuse_to_client(&pending.redirect_uri, state, &refusal))
+    }
+
     async fn ask(&self, id: &str, user: &User, visit: &Visit) -> Result<Reply, Refusal> {
         let held = self.pending(id).await?;
         let held = held.ok_or_else(|| OauthError::request(EXPIRED))?;
