@@ -245,7 +245,11 @@ mod tests {
             }
         }
         for cut in 0..text.len() {
-            assert!(states().open(&text[..cut], Some("browser")).is_err());
+            assert!(
+                states()
+                    .open(text.get(..cut).unwrap(), Some("browser"))
+                    .is_err()
+            );
         }
         for more in [format!("{text}A"), format!("{text}="), format!("a{text}")] {
             assert!(states().open(&more, Some("browser")).is_err());

@@ -293,7 +293,8 @@ async fn the_development_login_works_on_the_loopback_only() {
     let host = |text: &'static str| {
         move |visit: &mut Visit| drop(visit.headers.insert(HOST, HeaderValue::from_static(text)))
     };
-    let elsewhere: [(&str, &dyn Fn(&mut Visit)); 8] = [
+    type Row<'a> = (&'a str, &'a dyn Fn(&mut Visit));
+    let elsewhere: [Row<'_>; 8] = [
         ("address", &|visit| {
             visit.address = "10.0.0.1".parse().unwrap()
         }),
