@@ -12,7 +12,7 @@ use super::error::{OauthError, Refusal};
 use super::pending::{Pending, SignedIn};
 use crate::grants::opaque;
 use crate::random;
-use crate::store::{Held, Record, Table, record};
+use crate::store::{Held, Key, Record, Store, StoreError, Table, record};
 use crate::users::{self, User};
 use crate::web::pages::{self, Consent};
 use crate::web::{Reply, Visit};
@@ -31,7 +31,7 @@ impl Record for Remembered {
     const VERSION: u16 = 1;
 }
 
-/// What is wrong with an answer.
+/// What is said about a request that nobody waits for any more.
 const EXPIRED: &str = "the request is over: it took too long, or was answered before";
 
 impl Server {
@@ -255,6 +255,28 @@ impl Server {
         Ok(())
     }
 }
+
+/// Forgets what a user has allowed: they are asked again. Says how much there was.
+///
+/// # Errors
+/// [`StoreError`]; what was not reached is still there.
+pub async fn forget_consents(store: &dyn Store, user: &str) -> Result<usize, StoreError> {
+    let prefix = format!("{user}/");
+    let mut forgotten = 0;
+    loop {
+        let page = store.scan(Table::Consent, &prefix, None, PAGE).await?;
+        if page.is_empty() {
+            return Ok(forgotten);
+        }
+        for (id, _) in page {
+            store.delete(&Key::new(Table::Consent, id)).await?;
+            forgotten += 1;
+        }
+    }
+}
+
+/// How many are forgotten at once.
+const PAGE: usize = 200;
 
 /// Where the consent of a user to a client at an address is kept.
 fn place(pending: &Pending, user: &str) -> String {
