@@ -73,7 +73,7 @@ impl Server {
             let taken = self.take_pending(id).await?;
             let pending = taken.ok_or_else(|| OauthError::request(EXPIRED))?;
             let now = self.clock.now().millis();
-            return Ok(self.allow(&pending, &user.id, now).await?);
+            return Ok(self.allow(&pending, user, now).await?);
         }
         Ok(self.show(id, held, user).await?)
     }
@@ -83,6 +83,7 @@ impl Server {
         let mut pending = held.record;
         pending.signed_in = Some(SignedIn {
             user: user.id.clone(),
+            generation: user.generation,
             at: self.clock.now().millis(),
             form: opaque::hash(&token),
         });
@@ -165,20 +166,20 @@ impl Server {
     }
 
     async fn allowed(&self, pending: &Pending, by: &SignedIn) -> Result<Reply, OauthError> {
-        // They may have been shut out while they were reading.
+        // They may have been shut out or signed out while they were reading.
         let user = users::find(&*self.store, &by.user).await?;
-        let let_in = user.is_some_and(|held| !held.record.disabled);
-        if !let_in {
-            return Err(OauthError::Denied("the user may not come in"));
-        }
+        let user = user
+            .map(|held| held.record)
+            .filter(|user| !user.disabled && user.generation == by.generation)
+            .ok_or(OauthError::Denied("the user may not come in"))?;
         if pending.remember {
-            self.remember(pending, &by.user).await?;
+            self.remember(pending, &user.id).await?;
         }
-        self.allow(pending, &by.user, by.at).await
+        self.allow(pending, &user, by.at).await
     }
 
     /// The code, on its way to the client (RFC 6749 section 4.1.2, RFC 9207 section 2).
-    async fn allow(&self, pending: &Pending, user: &str, at: i64) -> Result<Reply, OauthError> {
+    async fn allow(&self, pending: &Pending, user: &User, at: i64) -> Result<Reply, OauthError> {
         let code = self.issue_code(pending, user, at).await?;
         let mut params = vec![("code", code.expose().as_str())];
         params.extend(pending.state.as_deref().map(|state| ("state", state)));

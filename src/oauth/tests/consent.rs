@@ -160,6 +160,26 @@ async fn whoever_was_shut_out_while_reading_gets_nothing() {
     );
 }
 
+/// Whoever ends all that a user holds ends what is about to be given too: an attacker who signed in may be the reason.
+#[tokio::test]
+async fn whoever_was_signed_out_while_reading_has_to_sign_in_again() {
+    for order in ["logout", "disable and enable"] {
+        let rig = Rig::new().await;
+        let mut browser = Browser::default();
+        let page = browser.sign_in(&rig, &request()).await;
+        match order {
+            "logout" => drop(rig.revocations.bump_generation("dev.12345").await.unwrap()),
+            _ => {
+                rig.revocations.disable("dev.12345").await.unwrap();
+                rig.revocations.enable("dev.12345").await.unwrap();
+            }
+        }
+        let reply = browser.answer(&rig, &page, "allow").await;
+        let error = param(&location(&reply), "error");
+        assert_eq!(error.as_deref(), Some("access_denied"), "{order}");
+    }
+}
+
 #[tokio::test]
 async fn a_user_who_says_no_is_believed() {
     let rig = Rig::new().await;

@@ -205,6 +205,53 @@ async fn whoever_was_shut_out_gets_no_token_for_a_code() {
 }
 
 #[tokio::test]
+async fn a_code_does_not_outlive_what_ends_all_that_its_user_holds() {
+    for order in ["logout", "disable and enable"] {
+        let rig = Rig::new().await;
+        let code = rig.code(&request()).await;
+        if order == "logout" {
+            rig.revocations.bump_generation("dev.12345").await.unwrap();
+        } else {
+            rig.revocations.disable("dev.12345").await.unwrap();
+            rig.revocations.enable("dev.12345").await.unwrap();
+        }
+        let reply = rig.token(&exchange(&code)).await;
+        assert_eq!(error(&reply).1, "invalid_grant", "{order}");
+        assert_eq!(rig.grants.of_user("dev.12345").await.unwrap(), []);
+    }
+}
+
+/// What the operator takes from a client is gone at its next refresh.
+#[tokio::test]
+async fn a_refresh_gives_no_more_than_the_client_may_have_now() {
+    let rig = Rig::new().await;
+    let new = crate::grants::New {
+        user: "dev.12345".into(),
+        client: Some("narrow".into()),
+        scopes: [
+            "mcp:read",
+            "user:read",
+            "team:read",
+            "mcp:write",
+            "task:write",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        resources: vec![MCP.into()],
+        ..crate::grants::New::default()
+    };
+    rig.code(&request()).await;
+    let (_, token) = rig.grants.open(new).await.unwrap();
+    let of_narrow = refresh(token.expose());
+    let of_narrow = but(&of_narrow, "client_id", Some("narrow"));
+    let mut wide = of_narrow.clone();
+    wide.push(("scope", "mcp:write"));
+    assert_eq!(error(&rig.token(&wide).await).1, "invalid_scope");
+    let answer = json(&rig.token(&of_narrow).await);
+    assert_eq!(answer["scope"], "mcp:read user:read team:read");
+}
+
+#[tokio::test]
 async fn only_a_form_is_read_and_only_by_post() {
     let rig = Rig::new().await;
     let code = rig.code(&request()).await;
