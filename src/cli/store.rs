@@ -9,8 +9,11 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::serving::runtime;
+use super::start::Source;
 use super::{Exit, Output};
 use crate::clock::Clock;
+use crate::config::Environment;
+use crate::gateway;
 use crate::secret::Secret;
 use crate::store::backup::{self, Over};
 use crate::store::{Settings, open};
@@ -26,26 +29,25 @@ pub enum Store {
 /// Which store
 #[derive(Args)]
 pub(super) struct Which {
-    /// The store: redis://… or rediss://…, or the path of its file
-    #[arg(
-        long = "store",
-        value_name = "URL|PATH",
-        env = "SALLYGATE_STORE",
-        hide_env_values = true,
-        default_value = ".sallygate/store.redb"
-    )]
-    store: String,
-    /// The certificate authority of the Redis
-    #[arg(long = "store-ca", value_name = "FILE")]
+    #[command(flatten)]
+    source: Source,
+    /// Another store than the configured one: redis://… or rediss://…, or the path of a file. Others can see what stands on
+    /// a command line; an address with a password belongs into the configuration.
+    #[arg(long = "store", value_name = "URL|PATH")]
+    store: Option<String>,
+    /// The certificate authority of that store
+    #[arg(long = "store-ca", value_name = "FILE", requires = "store")]
     ca_file: Option<PathBuf>,
-    /// What the keys in the Redis begin with
-    #[arg(long = "store-namespace", value_name = "NAME")]
+    /// What the keys in that store begin with
+    #[arg(long = "store-namespace", value_name = "NAME", requires = "store")]
     namespace: Option<String>,
 }
 
 /// Shows which store it is, whether it can be used, what is in it, and what about its set-up is unsafe
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sallygate store status --store .sallygate/store.redb")]
+#[command(
+    after_help = "Examples:\n  sallygate store status\n  sallygate store status --store .sallygate/store.redb"
+)]
 pub struct Status {
     #[command(flatten)]
     which: Which,
@@ -61,7 +63,8 @@ pub struct Status {
 )]
 pub struct Backup {
     /// The file to write; it must not exist
-    file: PathBuf,
+    #[arg(value_name = "FILE")]
+    backup: PathBuf,
     #[command(flatten)]
     which: Which,
 }
@@ -76,7 +79,8 @@ pub struct Backup {
 )]
 pub struct Restore {
     /// The backup
-    file: PathBuf,
+    #[arg(value_name = "FILE")]
+    backup: PathBuf,
     /// Write over records that are in the store. Others stay, revocations among them.
     #[arg(long)]
     force: bool,
@@ -92,42 +96,54 @@ impl std::fmt::Debug for Which {
 }
 
 impl Which {
-    /// The store, which has to be there.
-    fn open(&self, clock: &Clock) -> Result<Arc<dyn crate::store::Store>, String> {
-        if !self.is_address() && !Path::new(&self.store).exists() {
-            return Err(format!("there is no store at {}", self.store));
-        }
-        self.open_or_make(clock)
-    }
-
-    fn is_address(&self) -> bool {
-        self.store.contains("://")
-    }
-
-    fn open_or_make(&self, clock: &Clock) -> Result<Arc<dyn crate::store::Store>, String> {
+    /// Where the store is: as the command line says, or else the configuration.
+    fn settings(&self, env: &Environment, out: &mut Output<'_>) -> Option<Settings> {
+        let Some(named) = &self.store else {
+            let config = self.source.config_without_upstream(env, out)?;
+            return Some(gateway::store_settings(&config));
+        };
         let mut settings = Settings::default();
-        if self.is_address() {
-            settings.url = Some(Secret::new(self.store.clone()));
+        if named.contains("://") {
+            settings.url = Some(Secret::new(named.clone()));
         } else {
-            settings.path = PathBuf::from(&self.store);
+            settings.path = PathBuf::from(named);
         }
         settings.redis.ca_file.clone_from(&self.ca_file);
         if let Some(namespace) = &self.namespace {
             settings.redis.namespace.clone_from(namespace);
         }
-        open(&settings, clock).map_err(|error| error.to_string())
+        Some(settings)
     }
 }
 
+/// A store that has to be there.
+fn open_existing(
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<Arc<dyn crate::store::Store>, String> {
+    if settings.url.is_none() && !settings.path.exists() {
+        return Err(format!("there is no store at {}", settings.path.display()));
+    }
+    open(settings, clock).map_err(|error| error.to_string())
+}
+
 impl Store {
-    pub(super) fn run(&self, out: &mut Output<'_>) -> Exit {
+    pub(super) fn run(&self, env: &Environment, out: &mut Output<'_>) -> Exit {
+        let which = match self {
+            Self::Status(status) => &status.which,
+            Self::Backup(backup) => &backup.which,
+            Self::Restore(restore) => &restore.which,
+        };
+        let Some(settings) = which.settings(env, out) else {
+            return Exit::Failed;
+        };
         let done = match runtime() {
             Err(error) => Err(error.to_string()),
             Ok(runtime) => runtime.block_on(async {
                 match self {
-                    Self::Status(status) => status.run(out).await,
-                    Self::Backup(backup) => backup.run(out).await,
-                    Self::Restore(restore) => restore.run(out).await,
+                    Self::Status(_) => status(&settings, out).await,
+                    Self::Backup(backup) => backup.run(&settings, out).await,
+                    Self::Restore(restore) => restore.run(&settings, out).await,
                 }
             }),
         };
@@ -141,36 +157,34 @@ impl Store {
     }
 }
 
-impl Status {
-    async fn run(&self, out: &mut Output<'_>) -> Result<(), String> {
-        let store = self.which.open(&Clock::system())?;
-        out.line(store.describe());
-        store.ready().await.map_err(|error| error.to_string())?;
-        let counts = backup::counts(&*store).await;
-        for (table, count) in counts.map_err(|error| error.to_string())? {
-            out.line(format_args!("{:>12} {count}", table.name()));
-        }
-        for warning in store.warnings().await.map_err(|error| error.to_string())? {
-            out.trouble(format_args!("warning: {warning}"));
-        }
-        Ok(())
+async fn status(settings: &Settings, out: &mut Output<'_>) -> Result<(), String> {
+    let store = open_existing(settings, &Clock::system())?;
+    out.line(store.describe());
+    store.ready().await.map_err(|error| error.to_string())?;
+    let counts = backup::counts(&*store).await;
+    for (table, count) in counts.map_err(|error| error.to_string())? {
+        out.line(format_args!("{:>12} {count}", table.name()));
     }
+    for warning in store.warnings().await.map_err(|error| error.to_string())? {
+        out.trouble(format_args!("warning: {warning}"));
+    }
+    Ok(())
 }
 
 impl Backup {
-    async fn run(&self, out: &mut Output<'_>) -> Result<(), String> {
+    async fn run(&self, settings: &Settings, out: &mut Output<'_>) -> Result<(), String> {
         let clock = Clock::system();
-        let store = self.which.open(&clock)?;
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.file.display());
-        let file = private(&self.file).map_err(|error| failed(&error))?;
+        let store = open_existing(settings, &clock)?;
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.backup.display());
+        let file = private(&self.backup).map_err(|error| failed(&error))?;
         let mut to = BufWriter::new(file);
         let saved = match backup::write(&*store, clock.now(), &mut to).await {
             Ok(count) => sync(to).map(|()| count).map_err(|error| failed(&error)),
             Err(error) => Err(error.to_string()),
         };
         // Half a backup would only mislead.
-        let count = saved.inspect_err(|_| drop(std::fs::remove_file(&self.file)))?;
-        out.line(format_args!("{count} records in {}", self.file.display()));
+        let count = saved.inspect_err(|_| drop(std::fs::remove_file(&self.backup)))?;
+        out.line(format_args!("{count} records in {}", self.backup.display()));
         Ok(())
     }
 }
@@ -189,11 +203,11 @@ fn sync(mut to: BufWriter<File>) -> std::io::Result<()> {
 }
 
 impl Restore {
-    async fn run(&self, out: &mut Output<'_>) -> Result<(), String> {
+    async fn run(&self, settings: &Settings, out: &mut Output<'_>) -> Result<(), String> {
         let clock = Clock::system();
-        let mut from =
-            File::open(&self.file).map_err(|error| format!("{}: {error}", self.file.display()))?;
-        let store = self.which.open_or_make(&clock)?;
+        let mut from = File::open(&self.backup)
+            .map_err(|error| format!("{}: {error}", self.backup.display()))?;
+        let store = open(settings, &clock).map_err(|error| error.to_string())?;
         let over = if self.force {
             Over::Anything
         } else {
@@ -217,19 +231,18 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, run};
-    use crate::config::Environment;
     use crate::store::{Key, Redb, Store as _, Table, redb};
 
     /// What a command line ends with and says.
     fn sallygate(words: &[&str]) -> (Exit, String) {
+        sallygate_in(&Environment::default(), words)
+    }
+
+    fn sallygate_in(env: &Environment, words: &[&str]) -> (Exit, String) {
         let words = ["sallygate", "store"].iter().chain(words);
         let cli = Cli::try_parse_from(words).unwrap();
         let (mut result, mut trouble) = (Vec::new(), Vec::new());
-        let exit = run(
-            &cli,
-            &Environment::default(),
-            &mut Output::new(&mut result, &mut trouble),
-        );
+        let exit = run(&cli, env, &mut Output::new(&mut result, &mut trouble));
         result.append(&mut trouble);
         (exit, String::from_utf8(result).unwrap())
     }
@@ -289,6 +302,19 @@ mod tests {
         let (exit, said) = sallygate(&["restore", &backup, "--store", &store, "--force"]);
         assert_eq!(exit, Exit::Failed);
         assert!(said.contains("damaged"), "{said}");
+    }
+
+    #[test]
+    fn without_a_name_it_is_the_configured_store() {
+        let place = place();
+        let env = Environment::default().with("SALLYGATE_STATE_DIR", &place.path("state"));
+        let (exit, said) = sallygate_in(&env, &["status"]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(said.contains(&place.path("state")), "{said}");
+        place.put("state/store.redb", "one");
+        let (exit, said) = sallygate_in(&env, &["status"]);
+        assert_eq!(exit, Exit::Done, "{said}");
+        assert!(said.contains("       grant 1"), "{said}");
     }
 
     #[test]
