@@ -144,6 +144,7 @@ impl User {
 
     fn tell(&self, document: &Value, out: &mut Output<'_>) {
         let text = |value: &Value, name: &str| match value.get(name) {
+            Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => "-".to_owned(),
             Some(other) => other.to_string(),
