@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod config;
 mod demo;
+mod desk;
 mod init;
 mod keys;
 mod output;

@@ -1,21 +1,20 @@
 //! `sallygate store`: what is in the store, and how it is saved and brought back.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
+use super::desk::{Desk, Needs, Order, absolute, at_desk};
 use super::serving::runtime;
 use super::start::Source;
 use super::{Exit, Output};
 use crate::clock::Clock;
-use crate::config::Environment;
-use crate::gateway;
+use crate::config::{Config, Environment};
+use crate::control::{self, Refusal};
 use crate::secret::Secret;
-use crate::store::backup::{self, Over};
+use crate::store::backup::Over;
 use crate::store::{Settings, open};
 
 /// Shows, saves and restores the store
@@ -55,7 +54,7 @@ pub struct Status {
 
 /// Saves everything that lasts to a new file (mode 600)
 ///
-/// The file of an embedded store is in use while a gateway runs: stop that one first. A Redis can be saved at any time.
+/// A gateway that runs with the store writes the file itself, beside its traffic.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -96,12 +95,9 @@ impl std::fmt::Debug for Which {
 }
 
 impl Which {
-    /// Where the store is: as the command line says, or else the configuration.
-    fn settings(&self, env: &Environment, out: &mut Output<'_>) -> Option<Settings> {
-        let Some(named) = &self.store else {
-            let config = self.source.config_without_upstream(env, out)?;
-            return Some(gateway::store_settings(&config));
-        };
+    /// The store that the command line names, where it does.
+    fn named(&self, clock: &Clock) -> Option<Result<Arc<dyn crate::store::Store>, String>> {
+        let named = self.store.as_ref()?;
         let mut settings = Settings::default();
         if named.contains("://") {
             settings.url = Some(Secret::new(named.clone()));
@@ -112,19 +108,22 @@ impl Which {
         if let Some(namespace) = &self.namespace {
             settings.redis.namespace.clone_from(namespace);
         }
-        Some(settings)
+        Some(open(&settings, clock).map_err(|error| error.to_string()))
     }
-}
 
-/// A store that has to be there.
-fn open_existing(
-    settings: &Settings,
-    clock: &Clock,
-) -> Result<Arc<dyn crate::store::Store>, String> {
-    if settings.url.is_none() && !settings.path.exists() {
-        return Err(format!("there is no store at {}", settings.path.display()));
+    /// The file that has to be there, since opening would make it.
+    fn is_there(&self, file: &Path) -> Result<(), String> {
+        let named = self.store.as_ref();
+        let file = match named {
+            Some(named) if named.contains("://") => return Ok(()),
+            Some(named) => Path::new(named),
+            None => file,
+        };
+        match file.exists() {
+            true => Ok(()),
+            false => Err(format!("there is no store at {}", file.display())),
+        }
     }
-    open(settings, clock).map_err(|error| error.to_string())
 }
 
 impl Store {
@@ -134,92 +133,99 @@ impl Store {
             Self::Backup(backup) => &backup.which,
             Self::Restore(restore) => &restore.which,
         };
-        let Some(settings) = which.settings(env, out) else {
-            return Exit::Failed;
-        };
-        let done = match runtime() {
-            Err(error) => Err(error.to_string()),
-            Ok(runtime) => runtime.block_on(async {
-                match self {
-                    Self::Status(_) => status(&settings, out).await,
-                    Self::Backup(backup) => backup.run(&settings, out).await,
-                    Self::Restore(restore) => restore.run(&settings, out).await,
-                }
-            }),
+        let done = match which.store {
+            Some(_) => self.on_named(which),
+            None => match which.source.config_without_upstream(env, out) {
+                Some(config) => self.on_configured(which, &config),
+                None => return Exit::Failed,
+            },
         };
         match done {
-            Ok(()) => Exit::Done,
+            Ok(document) => {
+                self.tell(&document, out);
+                Exit::Done
+            }
             Err(problem) => {
                 out.trouble(problem);
                 Exit::Failed
             }
         }
     }
+
+    /// The store of a configuration: the gateway that runs with it has it, or nobody.
+    fn on_configured(&self, which: &Which, config: &Config) -> Result<Value, String> {
+        let restores = matches!(self, Self::Restore(_));
+        if config.store.url.is_none() && !restores {
+            which.is_there(&config.store.file)?;
+        }
+        let order = match self {
+            Self::Status(_) => Order::get("/store/status"),
+            Self::Backup(it) => {
+                Order::post("/store/backup").with(&json!({ "file": absolute(&it.backup)? }))
+            }
+            Self::Restore(it) => {
+                let file = absolute(&it.backup)?;
+                Order::post("/store/restore").with(&json!({ "file": file, "force": it.force }))
+            }
+        };
+        at_desk(config, Needs::Store, async |desk| match desk {
+            Desk::Gateway(_) if restores => {
+                Err("a gateway runs with this store; stop it first".into())
+            }
+            desk => desk.order(&order).await,
+        })
+    }
+
+    /// A store that no configuration speaks of; there is no trail for it either.
+    fn on_named(&self, which: &Which) -> Result<Value, String> {
+        if !matches!(self, Self::Restore(_)) {
+            which.is_there(Path::new(""))?;
+        }
+        let runtime = runtime().map_err(|error| error.to_string())?;
+        let _entered = runtime.enter();
+        let clock = Clock::system();
+        let store = which.named(&clock).ok_or("no store is named")??;
+        let done = async {
+            match self {
+                Self::Status(_) => control::status_of(&*store).await,
+                Self::Backup(it) => {
+                    let file = absolute(&it.backup).map_err(Refusal::invalid)?;
+                    control::save(store, &clock, file).await
+                }
+                Self::Restore(it) => {
+                    let file = absolute(&it.backup).map_err(Refusal::invalid)?;
+                    let over = match it.force {
+                        true => Over::Anything,
+                        false => Over::Nothing,
+                    };
+                    control::refill(store, &clock, file, over).await
+                }
+            }
+        };
+        runtime.block_on(done).map_err(|refusal| refusal.message)
+    }
+
+    fn tell(&self, document: &Value, out: &mut Output<'_>) {
+        let count = document.get("records").and_then(Value::as_u64).unwrap_or(0);
+        match self {
+            Self::Status(_) => tell_status(document, out),
+            Self::Backup(it) => {
+                out.line(format_args!("{count} records in {}", it.backup.display()));
+            }
+            Self::Restore(_) => out.line(format_args!("{count} records restored")),
+        }
+    }
 }
 
-async fn status(settings: &Settings, out: &mut Output<'_>) -> Result<(), String> {
-    let store = open_existing(settings, &Clock::system())?;
-    out.line(store.describe());
-    store.ready().await.map_err(|error| error.to_string())?;
-    let counts = backup::counts(&*store).await;
-    for (table, count) in counts.map_err(|error| error.to_string())? {
-        out.line(format_args!("{:>12} {count}", table.name()));
+fn tell_status(document: &Value, out: &mut Output<'_>) {
+    out.line(document.get("store").and_then(Value::as_str).unwrap_or("?"));
+    let records = document.get("records").and_then(Value::as_object);
+    for (table, count) in records.into_iter().flatten() {
+        out.line(format_args!("{table:>12} {count}"));
     }
-    for warning in store.warnings().await.map_err(|error| error.to_string())? {
+    let warnings = document.get("warnings").and_then(Value::as_array);
+    for warning in warnings.into_iter().flatten().filter_map(Value::as_str) {
         out.trouble(format_args!("warning: {warning}"));
-    }
-    Ok(())
-}
-
-impl Backup {
-    async fn run(&self, settings: &Settings, out: &mut Output<'_>) -> Result<(), String> {
-        let clock = Clock::system();
-        let store = open_existing(settings, &clock)?;
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.backup.display());
-        let file = private(&self.backup).map_err(|error| failed(&error))?;
-        let mut to = BufWriter::new(file);
-        let saved = match backup::write(&*store, clock.now(), &mut to).await {
-            Ok(count) => sync(to).map(|()| count).map_err(|error| failed(&error)),
-            Err(error) => Err(error.to_string()),
-        };
-        // Half a backup would only mislead.
-        let count = saved.inspect_err(|_| drop(std::fs::remove_file(&self.backup)))?;
-        out.line(format_args!("{count} records in {}", self.backup.display()));
-        Ok(())
-    }
-}
-
-fn private(file: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-}
-
-fn sync(mut to: BufWriter<File>) -> std::io::Result<()> {
-    to.flush()?;
-    to.get_ref().sync_all()
-}
-
-impl Restore {
-    async fn run(&self, settings: &Settings, out: &mut Output<'_>) -> Result<(), String> {
-        let clock = Clock::system();
-        let mut from = File::open(&self.backup)
-            .map_err(|error| format!("{}: {error}", self.backup.display()))?;
-        let store = open(settings, &clock).map_err(|error| error.to_string())?;
-        let over = if self.force {
-            Over::Anything
-        } else {
-            Over::Nothing
-        };
-        let restored = backup::restore(&*store, clock.now(), &mut from, over).await;
-        let count = restored.map_err(|error| match error {
-            backup::BackupError::NotEmpty => format!("{error}: --force"),
-            error => error.to_string(),
-        })?;
-        out.line(format_args!("{count} records restored"));
-        Ok(())
     }
 }
 

@@ -1,8 +1,11 @@
 //! Orders over a real socket: who may give them, what they do, and what the trail says about each.
 
+mod kept;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -18,7 +21,9 @@ use crate::audit::sink::{Captured, Refused};
 use crate::auth::principal::Held;
 use crate::auth::{AuthError, Principal};
 use crate::clock::{Clock, Timestamp};
+use crate::grants::{self, Grants, New};
 use crate::revocation::{Revocations, Settings};
+use crate::secret::Secret;
 use crate::store::Memory;
 use crate::users::{self, Profile};
 
@@ -39,10 +44,18 @@ impl Drop for Rig {
 fn people(clock: &Clock) -> People {
     let store = Arc::new(Memory::new(clock.clone()));
     let revocations = Revocations::new(store.clone(), Settings::default(), clock.clone());
+    let revocations = Arc::new(revocations.aged_by(Clock::system()));
+    let grants = Grants::new(
+        store.clone(),
+        Arc::clone(&revocations),
+        grants::Settings::default(),
+        Secret::new([1; 32]),
+        clock.clone(),
+    );
     People {
         store,
-        revocations: Arc::new(revocations),
-        grants: None,
+        revocations,
+        grants: Some(Arc::new(grants)),
         vault: None,
         clock: clock.clone(),
     }
@@ -257,6 +270,33 @@ async fn r285_r625_users_sessions_clients_and_tokens_are_ended_by_order() {
     }
 }
 
+/// The mark on a client lasts as long as an access token, and a refresh token lives for months.
+#[tokio::test]
+async fn a_client_that_was_revoked_refreshes_nothing_later_either() {
+    let rig = Rig::start().await;
+    rig.knows("12345").await;
+    let grants = rig.people.grants.clone().unwrap();
+    let open = |client: &str| {
+        let new = New {
+            user: "12345".into(),
+            client: Some(client.into()),
+            ..New::default()
+        };
+        grants.open(new)
+    };
+    let (_, token) = open("https://client.test/a").await.unwrap();
+    let (_, others) = open("https://client.test/b").await.unwrap();
+    let document = rig
+        .post("/clients/https:%2F%2Fclient.test%2Fa/revoke")
+        .await;
+    assert_eq!(document["sessions_ended"], 1);
+    rig.people.clock.advance(Duration::from_secs(2 * 86_400));
+    let refused = grants.rotate(token.expose(), Some("https://client.test/a"));
+    assert!(matches!(refused.await, Err(grants::GrantError::Unknown)));
+    let good = grants.rotate(others.expose(), Some("https://client.test/b"));
+    assert!(good.await.is_ok());
+}
+
 #[tokio::test]
 async fn a_user_is_shown_shut_out_let_in_and_erased() {
     let rig = Rig::start().await;
@@ -323,24 +363,24 @@ async fn every_order_leaves_a_line_that_says_who_gave_it() {
 #[tokio::test]
 async fn other_parts_add_verbs_of_their_own() {
     let clock = Clock::system();
-    let rotate = |call: Call| async move {
+    let boil = |call: Call| async move {
         match call.body.is_empty() {
             true => Err(Refusal::failed("nothing to do")),
-            false => Ok(json!({ "rotated": call.body.len(), "by": call.uid })),
+            false => Ok(json!({ "boiled": call.body.len(), "by": call.uid })),
         }
     };
     let verbs = verbs(&people(&clock), Sink::discard(clock)).on(
         Method::POST,
-        "/vault/rotate",
-        "vault_rotate",
-        rotate,
+        "/kettle/boil",
+        "kettle_boil",
+        boil,
     );
     let dir = tempfile::tempdir().unwrap();
     let control = Control::bind(dir.path(), Arc::new(verbs)).await.unwrap();
     let served = tokio::spawn(control.run());
     for (body, status) in [("", 503), ("{}", 200)] {
         let body = Bytes::from_static(body.as_bytes());
-        let answer = ask(dir.path(), Method::POST, "/vault/rotate", body).await;
+        let answer = ask(dir.path(), Method::POST, "/kettle/boil", body).await;
         assert_eq!(answer.unwrap().unwrap().status, status);
     }
     served.abort();

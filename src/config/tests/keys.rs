@@ -29,6 +29,25 @@ fn r121_r611_tokens_that_live_longer_than_a_day_are_refused() {
 }
 
 #[test]
+fn c07_a_passphrase_is_a_key_only_where_it_is_stretched() {
+    let folder = Folder::new();
+    let mistake = |text: &str, bytes: usize, least: usize| {
+        let mistakes = folder.mistakes(text, &[("ENCRYPTION_KEY", &"canary phrases!!"[..bytes])]);
+        let wanted = format!("encryption_key: has {bytes} bytes, a key needs at least {least}; ");
+        assert!(mistakes[0].contains(&wanted), "{mistakes:?}");
+    };
+    mistake("", 16, 32);
+    mistake("vault: {kdf: hkdf}\n", 16, 32);
+    mistake("vault: {kdf: argon2id}\n", 15, 16);
+    mistake("vault: {kdf: argon2id, mode: keychain}\n", 16, 32);
+    let stretched = "vault: {kdf: argon2id}\n";
+    let config = folder.good(stretched, &[("ENCRYPTION_KEY", "canary phrases!!")]);
+    assert_eq!(config.vault.kdf, VaultKdf::Argon2id);
+    let key = config.encryption_key.unwrap();
+    assert_eq!(key.expose(), b"canary phrases!!");
+}
+
+#[test]
 fn r083_r324_keys_that_are_missing_weak_or_shared_are_refused_by_name_only() {
     let folder = Folder::new();
     for (text, env, said) in [

@@ -64,6 +64,18 @@ fn c56_no_verb_takes_a_secret_on_the_command_line() {
         "token mint",
         "audit verify",
         "audit query",
+        "user list",
+        "user show",
+        "user disable",
+        "user enable",
+        "user logout",
+        "user erase",
+        "vault status",
+        "vault rotate",
+        "vault import",
+        "store status",
+        "store backup",
+        "store restore",
     ] {
         let words: Vec<_> = verb.split(' ').chain(["--help"]).collect();
         let help = run(folder.path(), &words);
