@@ -10,4 +10,4 @@ mod at_register;
 mod at_token;
 mod fleet;
 mod lifecycle;
-mod town;
+pub(crate) mod town;

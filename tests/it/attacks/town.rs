@@ -67,7 +67,7 @@ pub(crate) fn fields(pairs: &[(&str, &str)]) -> Fields {
         .collect()
 }
 
-fn encoded(fields: &Fields) -> String {
+pub(crate) fn encoded(fields: &Fields) -> String {
     let mut out = url::form_urlencoded::Serializer::new(String::new());
     out.extend_pairs(fields);
     out.finish()
