@@ -70,9 +70,10 @@ async fn fill(file: &Path, users: usize) {
 async fn holds_all(vault: &Vault, users: usize) {
     for user in 0..users {
         for name in 0..NAMES {
-            let opened = vault.open_secret(&user.to_string(), &name.to_string());
-            let opened = opened.await.unwrap();
-            assert_eq!(opened.unwrap().expose(), &value(user, name));
+            let wanted = value(user, name);
+            let (user, name) = (user.to_string(), name.to_string());
+            let opened = vault.open_secret(&user, &name).await.unwrap();
+            assert_eq!(opened.unwrap().expose(), &wanted);
         }
     }
 }
