@@ -1,6 +1,8 @@
 //! `/auth/api-key`: a key of the user's own for the server behind the gateway, left here sealed. It goes in and never comes
 //! out: what is shown of it is that it is there.
 
+use std::sync::Arc;
+
 use hmac::Mac;
 use http::StatusCode;
 use serde::Deserialize;
@@ -27,7 +29,7 @@ struct Body {
 impl Account {
     /// What is kept, without any value.
     pub(super) async fn show_keys(&self, visit: &Visit) -> Reply {
-        let principal = match self.caller(visit).await {
+        let principal = match self.holder(visit).await {
             Ok(principal) => principal,
             Err(refusal) => return refusal,
         };
@@ -47,7 +49,7 @@ impl Account {
 
     /// Keeps a key, in place of an older one.
     pub(super) async fn keep_key(&self, visit: &Visit) -> Reply {
-        let principal = match self.caller(visit).await {
+        let principal = match self.holder(visit).await {
             Ok(principal) => principal,
             Err(refusal) => return refusal,
         };
@@ -64,7 +66,7 @@ impl Account {
 
     /// Removes a key; it need not be there.
     pub(super) async fn remove_key(&self, visit: &Visit) -> Reply {
-        let principal = match self.caller(visit).await {
+        let principal = match self.holder(visit).await {
             Ok(principal) => principal,
             Err(refusal) => return refusal,
         };
@@ -89,6 +91,27 @@ impl Account {
             .event(Event::KeyRotated)
             .action("api_key_removed")
             .user(user)
+    }
+
+    /// Who may see and change keys: the user, but no client that acts for them. Its token says what it may do with them,
+    /// and nothing about whose they are.
+    async fn holder(&self, visit: &Visit) -> Result<Arc<Principal>, Reply> {
+        let principal = self.caller(visit).await?;
+        // Foreign issuers name a client in every token; only tokens of ours know a generation.
+        if principal.client_id().is_none() || principal.generation().is_none() {
+            return Ok(principal);
+        }
+        let reply = Reply::error(
+            StatusCode::FORBIDDEN,
+            "access_denied",
+            "Keys are the user's own: sign in at /auth/login",
+            None,
+            &visit.request_id,
+        );
+        Err(reply
+            .refused("token_of_client")
+            .event(Event::UnauthorizedAccess)
+            .user(principal.user().as_str()))
     }
 
     async fn kept(

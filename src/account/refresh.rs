@@ -93,9 +93,9 @@ impl Account {
             Err(error) => return Err(self.refused(&error, visit)),
         };
         let grant = self.session_of(&principal, visit).await?;
-        self.once_where_expired(&principal, visit).await?;
         let user = self.owner(&grant, visit).await?;
         self.renew_tokens(&user, &grant.id, visit).await?;
+        self.once_where_expired(&principal, visit).await?;
         let minted = self.mint_session(&user, &grant, visit)?;
         Ok(refreshed(&minted, None, &user, principal.token_id()))
     }

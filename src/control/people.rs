@@ -193,8 +193,15 @@ async fn session(people: People, call: Call) -> Outcome {
     Ok(json!({ "revoked": true, "was_known": was_known }))
 }
 
+/// The mark outlives every access token of the client, but not its refresh tokens: those end with their sessions.
 async fn client(people: People, call: Call) -> Outcome {
-    people.revoke(Mark::Client(call.name().to_owned())).await
+    people.revoke(Mark::Client(call.name().to_owned())).await?;
+    let ended = match &people.grants {
+        Some(grants) => grants.revoke_client(call.name()).await,
+        None => Ok(0),
+    };
+    let ended = ended.map_err(Refusal::failed)?;
+    Ok(json!({ "revoked": true, "sessions_ended": ended }))
 }
 
 async fn token(people: People, call: Call) -> Outcome {

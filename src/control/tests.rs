@@ -5,6 +5,7 @@ mod kept;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -20,7 +21,9 @@ use crate::audit::sink::{Captured, Refused};
 use crate::auth::principal::Held;
 use crate::auth::{AuthError, Principal};
 use crate::clock::{Clock, Timestamp};
+use crate::grants::{self, Grants, New};
 use crate::revocation::{Revocations, Settings};
+use crate::secret::Secret;
 use crate::store::Memory;
 use crate::users::{self, Profile};
 
@@ -41,10 +44,18 @@ impl Drop for Rig {
 fn people(clock: &Clock) -> People {
     let store = Arc::new(Memory::new(clock.clone()));
     let revocations = Revocations::new(store.clone(), Settings::default(), clock.clone());
+    let revocations = Arc::new(revocations.aged_by(Clock::system()));
+    let grants = Grants::new(
+        store.clone(),
+        Arc::clone(&revocations),
+        grants::Settings::default(),
+        Secret::new([1; 32]),
+        clock.clone(),
+    );
     People {
         store,
-        revocations: Arc::new(revocations),
-        grants: None,
+        revocations,
+        grants: Some(Arc::new(grants)),
         vault: None,
         clock: clock.clone(),
     }
@@ -257,6 +268,33 @@ async fn r285_r625_users_sessions_clients_and_tokens_are_ended_by_order() {
         rig.post(path).await;
         assert_eq!(rig.judge(&principal), Err(refusal), "{path}");
     }
+}
+
+/// The mark on a client lasts as long as an access token, and a refresh token lives for months.
+#[tokio::test]
+async fn a_client_that_was_revoked_refreshes_nothing_later_either() {
+    let rig = Rig::start().await;
+    rig.knows("12345").await;
+    let grants = rig.people.grants.clone().unwrap();
+    let open = |client: &str| {
+        let new = New {
+            user: "12345".into(),
+            client: Some(client.into()),
+            ..New::default()
+        };
+        grants.open(new)
+    };
+    let (_, token) = open("https://client.test/a").await.unwrap();
+    let (_, others) = open("https://client.test/b").await.unwrap();
+    let document = rig
+        .post("/clients/https:%2F%2Fclient.test%2Fa/revoke")
+        .await;
+    assert_eq!(document["sessions_ended"], 1);
+    rig.people.clock.advance(Duration::from_secs(2 * 86_400));
+    let refused = grants.rotate(token.expose(), Some("https://client.test/a"));
+    assert!(matches!(refused.await, Err(grants::GrantError::Unknown)));
+    let good = grants.rotate(others.expose(), Some("https://client.test/b"));
+    assert!(good.await.is_ok());
 }
 
 #[tokio::test]

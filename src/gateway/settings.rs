@@ -19,13 +19,17 @@ use crate::{account, grants, oauth, revocation};
 /// # Errors
 /// [`StoreError`] when it cannot be opened.
 pub fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, StoreError> {
-    let settings = store::Settings {
+    store::open(&store_settings(config), clock)
+}
+
+/// Where the store is, for the verbs that may be told of another one.
+pub fn store_settings(config: &Config) -> store::Settings {
+    store::Settings {
         url: config.store.url.clone(),
         path: config.store.file.clone(),
         redis: redis(config),
         ..store::Settings::default()
-    };
-    store::open(&settings, clock)
+    }
 }
 
 fn redis(config: &Config) -> store::redis::Settings {

@@ -26,6 +26,9 @@ pub(super) struct Code {
     pub(super) scopes: Vec<String>,
     pub(super) resources: Vec<String>,
     pub(super) user: String,
+    /// The generation of the user's tokens when they allowed it.
+    #[serde(default)]
+    pub(super) generation: u64,
     /// When the user proved who they are, in milliseconds since the epoch.
     pub(super) authenticated_at: i64,
     pub(super) state: State,
@@ -63,7 +66,7 @@ impl Server {
     pub(super) async fn issue_code(
         &self,
         pending: &Pending,
-        user: &str,
+        user: &User,
         authenticated_at: i64,
     ) -> Result<Secret<String>, OauthError> {
         let text = opaque::draw::<BYTES>(opaque::CODE)?;
@@ -74,7 +77,8 @@ impl Server {
             challenge: pending.challenge.clone(),
             scopes: pending.scopes.clone(),
             resources: pending.resources.clone(),
-            user: user.to_owned(),
+            user: user.id.clone(),
+            generation: user.generation,
             authenticated_at,
             state: State::Issued,
         };

@@ -12,7 +12,7 @@ use super::error::{OauthError, Refusal};
 use super::pending::{Pending, SignedIn};
 use crate::grants::opaque;
 use crate::random;
-use crate::store::{Held, Record, Table, record};
+use crate::store::{Held, Key, Record, Store, StoreError, Table, record};
 use crate::users::{self, User};
 use crate::web::pages::{self, Consent};
 use crate::web::{Reply, Visit};
@@ -31,7 +31,7 @@ impl Record for Remembered {
     const VERSION: u16 = 1;
 }
 
-/// What is wrong with an answer.
+/// What is said about a request that nobody waits for any more.
 const EXPIRED: &str = "the request is over: it took too long, or was answered before";
 
 impl Server {
@@ -46,6 +46,25 @@ impl Server {
         }
     }
 
+    /// Ends the request whose user said no at the login provider: the client is told (RFC 6749 section 4.1.2.1).
+    pub async fn decline(&self, pending_id: &str, visit: &Visit) -> Reply {
+        match self.declined(pending_id, visit).await {
+            Ok(reply) => reply,
+            Err(refusal) => self.refuse_on_page(visit, &refusal).await,
+        }
+    }
+
+    async fn declined(&self, id: &str, visit: &Visit) -> Result<Reply, Refusal> {
+        let missing = || OauthError::request(EXPIRED);
+        let held = self.pending(id).await?.ok_or_else(missing)?;
+        self.check_browser(&held.record, visit)?;
+        let pending = self.take_pending(id).await?.ok_or_else(missing)?;
+        let error = OauthError::Denied("the user did not sign in");
+        let refusal = Refusal::from(error).of_client(&pending.client);
+        let state = pending.state.as_deref();
+        Ok(self.refuse_to_client(&pending.redirect_uri, state, &refusal))
+    }
+
     async fn ask(&self, id: &str, user: &User, visit: &Visit) -> Result<Reply, Refusal> {
         let held = self.pending(id).await?;
         let held = held.ok_or_else(|| OauthError::request(EXPIRED))?;
@@ -54,7 +73,7 @@ impl Server {
             let taken = self.take_pending(id).await?;
             let pending = taken.ok_or_else(|| OauthError::request(EXPIRED))?;
             let now = self.clock.now().millis();
-            return Ok(self.allow(&pending, &user.id, now).await?);
+            return Ok(self.allow(&pending, user, now).await?);
         }
         Ok(self.show(id, held, user).await?)
     }
@@ -64,6 +83,7 @@ impl Server {
         let mut pending = held.record;
         pending.signed_in = Some(SignedIn {
             user: user.id.clone(),
+            generation: user.generation,
             at: self.clock.now().millis(),
             form: opaque::hash(&token),
         });
@@ -146,20 +166,20 @@ impl Server {
     }
 
     async fn allowed(&self, pending: &Pending, by: &SignedIn) -> Result<Reply, OauthError> {
-        // They may have been shut out while they were reading.
+        // They may have been shut out or signed out while they were reading.
         let user = users::find(&*self.store, &by.user).await?;
-        let let_in = user.is_some_and(|held| !held.record.disabled);
-        if !let_in {
-            return Err(OauthError::Denied("the user may not come in"));
-        }
+        let user = user
+            .map(|held| held.record)
+            .filter(|user| !user.disabled && user.generation == by.generation)
+            .ok_or(OauthError::Denied("the user may not come in"))?;
         if pending.remember {
-            self.remember(pending, &by.user).await?;
+            self.remember(pending, &user.id).await?;
         }
-        self.allow(pending, &by.user, by.at).await
+        self.allow(pending, &user, by.at).await
     }
 
     /// The code, on its way to the client (RFC 6749 section 4.1.2, RFC 9207 section 2).
-    async fn allow(&self, pending: &Pending, user: &str, at: i64) -> Result<Reply, OauthError> {
+    async fn allow(&self, pending: &Pending, user: &User, at: i64) -> Result<Reply, OauthError> {
         let code = self.issue_code(pending, user, at).await?;
         let mut params = vec![("code", code.expose().as_str())];
         params.extend(pending.state.as_deref().map(|state| ("state", state)));
@@ -236,6 +256,28 @@ impl Server {
         Ok(())
     }
 }
+
+/// Forgets what a user has allowed: they are asked again. Says how much there was.
+///
+/// # Errors
+/// [`StoreError`]; what was not reached is still there.
+pub async fn forget_consents(store: &dyn Store, user: &str) -> Result<usize, StoreError> {
+    let prefix = format!("{user}/");
+    let mut forgotten = 0;
+    loop {
+        let page = store.scan(Table::Consent, &prefix, None, PAGE).await?;
+        if page.is_empty() {
+            return Ok(forgotten);
+        }
+        for (id, _) in page {
+            store.delete(&Key::new(Table::Consent, id)).await?;
+            forgotten += 1;
+        }
+    }
+}
+
+/// How many are forgotten at once.
+const PAGE: usize = 200;
 
 /// Where the consent of a user to a client at an address is kept.
 fn place(pending: &Pending, user: &str) -> String {

@@ -47,6 +47,9 @@ pub(super) struct Pending {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SignedIn {
     pub(super) user: String,
+    /// The generation of the user's tokens at that moment: what ends those ends this too.
+    #[serde(default)]
+    pub(super) generation: u64,
     /// In milliseconds since the epoch.
     pub(super) at: i64,
     /// The hash of the form's token.

@@ -9,11 +9,11 @@ pub const HOST_PREFIX: &str = "__Host-";
 
 /// A cookie of this name; none if there are two of it.
 pub(in crate::web) fn find<'a>(
-    mut fields: impl Iterator<Item = &'a str>,
+    fields: impl Iterator<Item = &'a str>,
     name: &str,
 ) -> Option<&'a str> {
     let mut found = None;
-    while let Some(field) = fields.next() {
+    for field in fields {
         for pair in field.split(';') {
             let Some((known, value)) = pair.trim().split_once('=') else {
                 continue;

@@ -55,6 +55,13 @@ login:
       client_secret: $oidc_secret
       ca_file: $work/ca.pem
       claims: { tier: tier, team: team, roles: roles }
+    - name: liar
+      kind: oidc
+      label: A provider that lies
+      issuer: $liar_url
+      client_id: sallygate
+      client_secret: $oidc_secret
+      ca_file: $work/ca.pem
     - name: clickup
       kind: clickup
       label: ClickUp
@@ -146,6 +153,8 @@ raise_world() {
   clickup_url=$url
   LOG=$work/github.jsonl start github "$node" "$home/github.mjs"
   github_url=$url
+  LOG=$work/liar.jsonl start liar "$node" "$home/liar.mjs"
+  liar_url=$url
   LOG=$work/documents.jsonl start documents "$node" "$home/documents.mjs"
   documents_url=$url
   if [ -n "${STAND_IN:-}" ]; then stand_in "$port" "$upstream"; else open_gateway "$port" "$upstream"; fi

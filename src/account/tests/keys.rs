@@ -3,8 +3,9 @@
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::rig::{Rig, json_of, text_of};
+use super::rig::{Rig, json_of, resource, text_of};
 use crate::audit::event::Event;
+use crate::auth::Grant;
 
 const KEY: &str = "pk_12345_CANARY_NOT_A_REAL_KEY";
 
@@ -130,4 +131,46 @@ async fn r167_nobody_sees_or_removes_the_keys_of_another() {
         .await
         .unwrap();
     assert!(kept.is_some());
+}
+
+/// A client that may read on a user's behalf must not choose whose key the gateway shows for that user.
+#[tokio::test]
+async fn a_clients_token_sees_changes_and_removes_no_key() {
+    let rig = Rig::start().await;
+    let session = rig.sign_in().await;
+    let path = "/auth/api-key";
+    let body = json!({"api_key": KEY});
+    rig.send(Method::PUT, path, &session.token, &body).await;
+    for (user, sid) in [
+        ("12345", session.claims()["sid"].as_str()),
+        ("~client.machine", None),
+    ] {
+        let minted = rig.mint.mint(&Grant {
+            user: user.into(),
+            team: "67890".into(),
+            tier: "free".into(),
+            scopes: vec!["mcp:read".into()],
+            audiences: vec![resource()],
+            client: Some("reports".into()),
+            session: sid.map(str::to_owned),
+            generation: Some(0),
+            ..Grant::default()
+        });
+        let token = minted.unwrap().token;
+        let other = json!({"api_key": "pk_999_CANARY_NOT_A_REAL_KEY"});
+        for (method, body) in [
+            (Method::GET, Value::Null),
+            (Method::PUT, other.clone()),
+            (Method::POST, other),
+            (Method::DELETE, Value::Null),
+        ] {
+            let reply = rig.send(method.clone(), path, token.expose(), &body).await;
+            assert_eq!(reply.status, StatusCode::FORBIDDEN, "{user} {method}");
+            assert_eq!(reply.note.refused, Some("token_of_client"));
+            assert_eq!(reply.note.user.as_deref(), Some(user));
+            assert_eq!(reply.note.event, Some(Event::UnauthorizedAccess));
+        }
+    }
+    let kept = rig.vault.open_secret("12345", "clickup/api_key").await;
+    assert_eq!(kept.unwrap().unwrap().expose(), KEY);
 }

@@ -345,3 +345,82 @@ async fn a_token_of_unknown_life_is_never_renewed() {
         .unwrap();
     assert_eq!(refresh(&rig, &session.token).await.status, StatusCode::OK);
 }
+
+/// The one exchange of a token that has just expired is not used up for nothing either.
+#[tokio::test]
+async fn an_outage_uses_up_no_expired_token() {
+    let rig = Rig::start().await;
+    rig.serve_clickup(&ending_tokens());
+    let session = rig.sign_in().await;
+    rig.clock.advance(Duration::from_secs(86_400 + 100));
+    rig.fake.answer_raw("/api/v2/oauth/token", "");
+    let reply = refresh(&rig, &session.token).await;
+    assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
+    rig.serve_clickup(&ending_tokens());
+    assert_eq!(refresh(&rig, &session.token).await.status, StatusCode::OK);
+    let again = refresh(&rig, &session.token).await;
+    assert_eq!(reason(&again), "token_already_refreshed");
+}
+
+/// A refresh whose renewal is under way while something else writes the user's upstream token.
+async fn overtaken(rig: &Rig, session: &Session, by: &Value) -> Reply {
+    const PATH: &str = "/api/v2/oauth/token";
+    let before = rig.fake.asked(PATH).len();
+    rig.fake.hold(Some(PATH));
+    let other = async {
+        while rig.fake.asked(PATH).len() == before {
+            tokio::task::yield_now().await;
+        }
+        let text = Secret::new(by.to_string());
+        let sealed = rig.vault.seal("12345", "clickup/token", text, None);
+        sealed.await.unwrap();
+        rig.fake.hold(None);
+    };
+    let (reply, ()) = tokio::join!(refresh(rig, &session.token), other);
+    reply
+}
+
+async fn patient() -> Rig {
+    let settings = crate::account::Settings {
+        scopes: vec!["mcp:read".into(), "mcp:write".into()],
+        ..crate::account::Settings::default()
+    };
+    let change = |desk: &mut crate::login::Settings| desk.timeout = Duration::from_secs(60);
+    let rig = Rig::with(settings, change).await;
+    rig.serve_clickup(&ending_tokens());
+    rig
+}
+
+async fn kept(rig: &Rig) -> Value {
+    let kept = rig.vault.open_secret("12345", "clickup/token").await;
+    serde_json::from_str(kept.unwrap().unwrap().expose()).unwrap()
+}
+
+#[tokio::test]
+async fn a_renewal_that_another_gateway_won_ends_no_session() {
+    let rig = patient().await;
+    let session = rig.sign_in().await;
+    rig.clock.advance(Duration::from_secs(3590));
+    let refused = json!({"error": "invalid_grant"});
+    rig.fake
+        .serve_with("/api/v2/oauth/token", "400 Bad Request", &refused);
+    let theirs = json!({"access_token": "canary_not_a_real_two", "refresh_token": "canary_not_a_real_r2",
+        "expires_at": NOW + 7200, "issued_at": NOW + 3590});
+    let reply = overtaken(&rig, &session, &theirs).await;
+    assert_eq!(reply.status, StatusCode::OK, "{:?}", reply.body);
+    assert_eq!(kept(&rig).await, theirs);
+    let reply = rig.call(Method::GET, "/auth/me", &session.token).await;
+    assert_eq!(reply.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_renewal_never_overwrites_what_a_login_has_brought_meanwhile() {
+    let rig = patient().await;
+    let session = rig.sign_in().await;
+    rig.clock.advance(Duration::from_secs(3590));
+    let theirs = json!({"access_token": "canary_not_a_real_two", "refresh_token": "canary_not_a_real_r2",
+        "expires_at": NOW + 7200, "issued_at": NOW + 3590});
+    let reply = overtaken(&rig, &session, &theirs).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(kept(&rig).await, theirs);
+}

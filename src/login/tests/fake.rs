@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A running provider; it stops with the test's runtime.
 pub(crate) struct Fake {
@@ -17,6 +18,8 @@ pub(crate) struct Fake {
 struct Shared {
     answers: Mutex<HashMap<String, String>>,
     asked: Mutex<Vec<Asked>>,
+    /// The path whose answers wait.
+    held: watch::Sender<Option<String>>,
 }
 
 /// One request.
@@ -84,6 +87,11 @@ impl Fake {
         answers.insert(path.to_owned(), answer.to_owned());
     }
 
+    /// Lets the answers of a path wait until another one is held, or none.
+    pub(crate) fn hold(&self, path: Option<&str>) {
+        self.shared.held.send_replace(path.map(str::to_owned));
+    }
+
     /// Every request for a path, in order.
     pub(crate) fn asked(&self, path: &str) -> Vec<Asked> {
         let asked = self.shared.asked.lock().unwrap();
@@ -115,6 +123,9 @@ impl Shared {
         asked.body = String::from_utf8(body).unwrap();
         let path = asked.line.split(' ').nth(1).unwrap().to_owned();
         self.asked.lock().unwrap().push(asked);
+        let mut held = self.held.subscribe();
+        let go = held.wait_for(|held| held.as_deref() != Some(path.as_str()));
+        go.await.unwrap();
         let answer = self.answers.lock().unwrap().get(&path).cloned();
         let answer =
             answer.unwrap_or_else(|| "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".into());

@@ -87,12 +87,25 @@ fn kind(text: &str, url: &Url) -> Result<Kind, RedirectError> {
         });
     match scheme {
         _ if !normal => Err(RedirectError::Malformed),
-        "https" if text.starts_with("https://") && url.has_host() => Ok(Kind::Web),
+        "https" if text.starts_with("https://") && url.has_host() => match is_this_machine(url) {
+            true => Ok(Kind::Loopback),
+            false => Ok(Kind::Web),
+        },
         "http" if loopback(text).is_some() => Ok(Kind::Loopback),
         "http" | "https" => Err(RedirectError::Scheme),
         _ if KNOWN_SCHEMES.contains(&scheme) => Ok(Kind::Private),
         _ if is_reversed_domain(scheme) => Ok(Kind::Private),
         _ => Err(RedirectError::Scheme),
+    }
+}
+
+/// Whether whoever answers there is a program on the user's own machine, with TLS or without (RFC 6761 section 6.3).
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -279,6 +292,12 @@ mod tests {
             ("http://127.0.0.1:33418", Kind::Loopback),
             ("http://127.0.0.1:33418/", Kind::Loopback),
             ("http://[::1]:1/cb", Kind::Loopback),
+            ("https://localhost:8443/cb", Kind::Loopback),
+            ("https://127.0.0.1/cb", Kind::Loopback),
+            ("https://127.9.9.9/cb", Kind::Loopback),
+            ("https://[::1]:8443/cb", Kind::Loopback),
+            ("https://app.localhost/cb", Kind::Loopback),
+            ("https://localhost.client.test/cb", Kind::Web),
             (
                 "cursor://anysphere.cursor-retrieval/oauth/callback",
                 Kind::Private,

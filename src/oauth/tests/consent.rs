@@ -160,6 +160,26 @@ async fn whoever_was_shut_out_while_reading_gets_nothing() {
     );
 }
 
+/// Whoever ends all that a user holds ends what is about to be given too: an attacker who signed in may be the reason.
+#[tokio::test]
+async fn whoever_was_signed_out_while_reading_has_to_sign_in_again() {
+    for order in ["logout", "disable and enable"] {
+        let rig = Rig::new().await;
+        let mut browser = Browser::default();
+        let page = browser.sign_in(&rig, &request()).await;
+        match order {
+            "logout" => drop(rig.revocations.bump_generation("dev.12345").await.unwrap()),
+            _ => {
+                rig.revocations.disable("dev.12345").await.unwrap();
+                rig.revocations.enable("dev.12345").await.unwrap();
+            }
+        }
+        let reply = browser.answer(&rig, &page, "allow").await;
+        let error = param(&location(&reply), "error");
+        assert_eq!(error.as_deref(), Some("access_denied"), "{order}");
+    }
+}
+
 #[tokio::test]
 async fn a_user_who_says_no_is_believed() {
     let rig = Rig::new().await;
@@ -281,4 +301,16 @@ async fn rfc9207_s2_the_answer_names_its_issuer() {
     assert_eq!(param(&to, "state").as_deref(), Some("s1"));
     assert!(param(&to, "code").unwrap().starts_with("mcp_ac_"));
     assert_eq!(reply.note.user.as_deref(), Some("dev.12345"));
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_asked_for_again() {
+    let rig = Rig::new().await;
+    let mut first = browser();
+    let page = first.sign_in(&rig, &request()).await;
+    first.answer(&rig, &page, "allow").await;
+    let forget = |user: &'static str| crate::oauth::forget_consents(&*rig.store, user);
+    assert_eq!(forget("dev.1234").await.unwrap(), 0);
+    assert_eq!(forget("dev.12345").await.unwrap(), 1);
+    assert!(is_page(&browser().sign_in(&rig, &request()).await));
 }

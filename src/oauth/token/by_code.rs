@@ -40,7 +40,7 @@ impl Server {
             .await?;
         let audiences = self.audiences(form, &claimed.code.resources)?;
         let id = claimed.code.user.clone();
-        let user = self.let_in(&id).await?;
+        let user = self.let_in(&id, claimed.code.generation).await?;
         let opened = self.open_grant(claimed, &user).await;
         let (grant, refresh_token) = opened.map_err(|refusal| refusal.of_user(&id))?;
         Ok(Granted {
@@ -51,13 +51,13 @@ impl Server {
         })
     }
 
-    /// The user of a code, who may have been shut out since.
-    async fn let_in(&self, id: &str) -> Result<User, Refusal> {
+    /// The user of a code, who may have been shut out or signed out since.
+    async fn let_in(&self, id: &str, generation: u64) -> Result<User, Refusal> {
         let user = users::find(&*self.store, id)
             .await
             .map_err(OauthError::from)?;
         match user.map(|held| held.record) {
-            Some(user) if !user.disabled => Ok(user),
+            Some(user) if !user.disabled && user.generation == generation => Ok(user),
             _ => {
                 let error = OauthError::Grant("the user may not come in");
                 Err(Refusal::from(error).of_user(id))

@@ -20,7 +20,7 @@ impl Server {
             .ok_or_else(|| OauthError::request("refresh_token is missing"))?;
         let id = Some(client.id.as_str());
         let grant = self.grants.consider(token, id).await.map_err(refused)?;
-        let scopes = self.narrowed(form, &grant.scopes)?;
+        let scopes = self.narrowed(form, &self.scopes_now(client, &grant.scopes))?;
         let audiences = self.audiences(form, &grant.resources)?;
         let rotated = self.grants.rotate(token, id).await.map_err(refused)?;
         let (Rotation::Fresh { grant, user, token } | Rotation::Repeated { grant, user, token }) =
@@ -31,6 +31,17 @@ impl Server {
             token: self.token_of(&grant, &user, scopes, audiences),
             refresh_token: Some(token),
         })
+    }
+}
+
+impl Server {
+    /// The granted scopes that the client may still have: the operator may have taken some from it since.
+    fn scopes_now(&self, client: &Client, granted: &[String]) -> Vec<String> {
+        let may_have = self.scopes.with_included(&client.scopes);
+        let kept = granted
+            .iter()
+            .filter(|name| client.scopes.is_empty() || may_have.contains(name));
+        kept.cloned().collect()
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod piecemeal;
 pub(crate) mod process;
 pub(crate) mod provider;
 pub(crate) mod raw;
+#[allow(dead_code, reason = "shared with the unit tests")]
 #[path = "../../support/redis.rs"]
 pub(crate) mod redis;
 #[path = "../../support/signer.rs"]
