@@ -242,7 +242,7 @@ impl Planted {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c20_killed_a_hundred_times_no_code_is_good_twice_and_no_login_is_lost() {
-    let mut station = Station::new(&[("ENCRYPTION_KEY", SEALING)]).await;
+    let mut station = Station::new(&[("ENCRYPTION_KEY", SEALING), ("LOG_LEVEL", "debug")]).await;
     station.start().await;
     let id = Visitor::new(&station, 0, 0, "").registered().await;
     let first = Visitor::new(&station, 0, 1, &id);
