@@ -4,14 +4,22 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 
+import { exchange } from './agent.mjs';
+
 /** Asks, and reads an answer in JSON as such. */
-export async function ask(address, options) {
-  const answer = await fetch(address, options);
-  const text = await answer.text();
-  return { status: answer.status, headers: answer.headers, body: text.startsWith('{') ? JSON.parse(text) : text };
+export async function ask(address, { method = 'GET', headers = {}, body = '' } = {}) {
+  const length = { 'content-length': Buffer.byteLength(body) };
+  const answer = await exchange(new URL(address), { method, headers: { ...headers, ...length } }, body);
+  const text = answer.body;
+  return { ...answer, body: text.startsWith('{') ? JSON.parse(text) : text };
 }
 
-export const post = (address, given) => ask(address, { method: 'POST', body: new URLSearchParams(given) });
+export const post = (address, given) =>
+  ask(address, {
+    method: 'POST',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: `${new URLSearchParams(given)}`,
+  });
 
 export class Client {
   redirect = 'http://localhost:49323/callback';
@@ -24,7 +32,7 @@ export class Client {
   async discover() {
     const { status, headers } = await this.call();
     assert.equal(status, 401);
-    const [, about] = /resource_metadata="([^"]+)"/.exec(headers.get('www-authenticate'));
+    const [, about] = /resource_metadata="([^"]+)"/.exec(headers['www-authenticate']);
     const { body: metadata } = await ask(about);
     assert.equal(metadata.resource, this.resource);
     const [issuer] = metadata.authorization_servers;

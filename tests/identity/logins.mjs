@@ -41,11 +41,9 @@ for (const [provider, user, expected] of people) {
 for (const provider of ['proof', 'clickup', 'github']) {
   await step(`${provider} denied`, async () => {
     const agent = new Agent({ user: 'nobody', provider, decision: 'deny' });
-    const { address } = client.begin();
-    const { last } = await agent.open(address, { stopAt: client.redirect });
-    assert.equal(last?.status, 403, 'the client got an answer');
-    assert.match(last.text, /access_denied/);
-    return 'the gateway tells the user, and the client gets no code';
+    const { given } = await client.authorize(agent);
+    assert.deepEqual([given.get('error'), given.get('code')], ['access_denied', null]);
+    return 'the client is told that the user said no';
   });
 }
 
