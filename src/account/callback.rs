@@ -5,7 +5,8 @@ use http::StatusCode;
 use super::session::{about, body, seconds};
 use super::{Account, refusal};
 use crate::audit::event::Event;
-use crate::login::{Next, SignedIn};
+use crate::login::error::Denial;
+use crate::login::{LoginError, Next, SignedIn};
 use crate::users::User;
 use crate::web::pages::{self, SignedIn as Page};
 use crate::web::{Reply, Visit};
@@ -14,7 +15,7 @@ impl Account {
     pub(super) async fn callback(&self, visit: &Visit) -> Reply {
         let signed_in = match self.parts.desk.finish(visit).await {
             Ok(signed_in) => signed_in,
-            Err(error) => return error.answer(visit),
+            Err(error) => return self.not_signed_in(&error, visit).await,
         };
         let SignedIn {
             user,
@@ -35,6 +36,20 @@ impl Account {
             },
         };
         noted(reply, &user, &provider)
+    }
+
+    /// A client that waits for a user who said no is told so; everybody else is shown what went wrong.
+    async fn not_signed_in(&self, error: &LoginError, visit: &Visit) -> Reply {
+        match (error, &self.parts.oauth) {
+            (
+                LoginError::Denied {
+                    denial: Denial::AccessDenied,
+                    next: Next::Authorize(pending),
+                },
+                Some(oauth),
+            ) => oauth.decline(pending, visit).await,
+            _ => error.answer(visit),
+        }
     }
 
     async fn begin_session(&self, user: &User, visit: &Visit) -> Reply {

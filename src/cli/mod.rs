@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod config;
 mod demo;
+mod desk;
 mod init;
 mod keys;
 mod output;
@@ -105,7 +106,7 @@ pub fn run(cli: &Cli, env: &Environment, out: &mut Output<'_>) -> Exit {
         Command::Audit(audit) => audit.run(out),
         Command::User(user) => user.run(env, out),
         Command::Vault(vault) => vault.run(env, out),
-        Command::Store(store) => store.run(out),
+        Command::Store(store) => store.run(env, out),
     }
 }
 

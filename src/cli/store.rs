@@ -1,18 +1,20 @@
 //! `sallygate store`: what is in the store, and how it is saved and brought back.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
+use super::desk::{Desk, Needs, Order, absolute, at_desk};
 use super::serving::runtime;
+use super::start::Source;
 use super::{Exit, Output};
 use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::control::{self, Refusal};
 use crate::secret::Secret;
-use crate::store::backup::{self, Over};
+use crate::store::backup::Over;
 use crate::store::{Settings, open};
 
 /// Shows, saves and restores the store
@@ -26,26 +28,25 @@ pub enum Store {
 /// Which store
 #[derive(Args)]
 pub(super) struct Which {
-    /// The store: redis://… or rediss://…, or the path of its file
-    #[arg(
-        long = "store",
-        value_name = "URL|PATH",
-        env = "SALLYGATE_STORE",
-        hide_env_values = true,
-        default_value = ".sallygate/store.redb"
-    )]
-    store: String,
-    /// The certificate authority of the Redis
-    #[arg(long = "store-ca", value_name = "FILE")]
+    #[command(flatten)]
+    source: Source,
+    /// Another store than the configured one: redis://… or rediss://…, or the path of a file. Others can see what stands on
+    /// a command line; an address with a password belongs into the configuration.
+    #[arg(long = "store", value_name = "URL|PATH")]
+    store: Option<String>,
+    /// The certificate authority of that store
+    #[arg(long = "store-ca", value_name = "FILE", requires = "store")]
     ca_file: Option<PathBuf>,
-    /// What the keys in the Redis begin with
-    #[arg(long = "store-namespace", value_name = "NAME")]
+    /// What the keys in that store begin with
+    #[arg(long = "store-namespace", value_name = "NAME", requires = "store")]
     namespace: Option<String>,
 }
 
 /// Shows which store it is, whether it can be used, what is in it, and what about its set-up is unsafe
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sallygate store status --store .sallygate/store.redb")]
+#[command(
+    after_help = "Examples:\n  sallygate store status\n  sallygate store status --store .sallygate/store.redb"
+)]
 pub struct Status {
     #[command(flatten)]
     which: Which,
@@ -53,7 +54,7 @@ pub struct Status {
 
 /// Saves everything that lasts to a new file (mode 600)
 ///
-/// The file of an embedded store is in use while a gateway runs: stop that one first. A Redis can be saved at any time.
+/// A gateway that runs with the store writes the file itself, beside its traffic.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -61,7 +62,8 @@ pub struct Status {
 )]
 pub struct Backup {
     /// The file to write; it must not exist
-    file: PathBuf,
+    #[arg(value_name = "FILE")]
+    backup: PathBuf,
     #[command(flatten)]
     which: Which,
 }
@@ -76,7 +78,8 @@ pub struct Backup {
 )]
 pub struct Restore {
     /// The backup
-    file: PathBuf,
+    #[arg(value_name = "FILE")]
+    backup: PathBuf,
     /// Write over records that are in the store. Others stay, revocations among them.
     #[arg(long)]
     force: bool,
@@ -92,120 +95,137 @@ impl std::fmt::Debug for Which {
 }
 
 impl Which {
-    /// The store, which has to be there.
-    fn open(&self, clock: &Clock) -> Result<Arc<dyn crate::store::Store>, String> {
-        if !self.is_address() && !Path::new(&self.store).exists() {
-            return Err(format!("there is no store at {}", self.store));
-        }
-        self.open_or_make(clock)
-    }
-
-    fn is_address(&self) -> bool {
-        self.store.contains("://")
-    }
-
-    fn open_or_make(&self, clock: &Clock) -> Result<Arc<dyn crate::store::Store>, String> {
+    /// The store that the command line names, where it does.
+    fn named(&self, clock: &Clock) -> Option<Result<Arc<dyn crate::store::Store>, String>> {
+        let named = self.store.as_ref()?;
         let mut settings = Settings::default();
-        if self.is_address() {
-            settings.url = Some(Secret::new(self.store.clone()));
+        if named.contains("://") {
+            settings.url = Some(Secret::new(named.clone()));
         } else {
-            settings.path = PathBuf::from(&self.store);
+            settings.path = PathBuf::from(named);
         }
         settings.redis.ca_file.clone_from(&self.ca_file);
         if let Some(namespace) = &self.namespace {
             settings.redis.namespace.clone_from(namespace);
         }
-        open(&settings, clock).map_err(|error| error.to_string())
+        Some(open(&settings, clock).map_err(|error| error.to_string()))
+    }
+
+    /// The file that has to be there, since opening would make it.
+    fn is_there(&self, file: &Path) -> Result<(), String> {
+        let named = self.store.as_ref();
+        let file = match named {
+            Some(named) if named.contains("://") => return Ok(()),
+            Some(named) => Path::new(named),
+            None => file,
+        };
+        match file.exists() {
+            true => Ok(()),
+            false => Err(format!("there is no store at {}", file.display())),
+        }
     }
 }
 
 impl Store {
-    pub(super) fn run(&self, out: &mut Output<'_>) -> Exit {
-        let done = match runtime() {
-            Err(error) => Err(error.to_string()),
-            Ok(runtime) => runtime.block_on(async {
-                match self {
-                    Self::Status(status) => status.run(out).await,
-                    Self::Backup(backup) => backup.run(out).await,
-                    Self::Restore(restore) => restore.run(out).await,
-                }
-            }),
+    pub(super) fn run(&self, env: &Environment, out: &mut Output<'_>) -> Exit {
+        let which = match self {
+            Self::Status(status) => &status.which,
+            Self::Backup(backup) => &backup.which,
+            Self::Restore(restore) => &restore.which,
+        };
+        let done = match which.store {
+            Some(_) => self.on_named(which),
+            None => match which.source.config_without_upstream(env, out) {
+                Some(config) => self.on_configured(which, &config),
+                None => return Exit::Failed,
+            },
         };
         match done {
-            Ok(()) => Exit::Done,
+            Ok(document) => {
+                self.tell(&document, out);
+                Exit::Done
+            }
             Err(problem) => {
                 out.trouble(problem);
                 Exit::Failed
             }
         }
     }
-}
 
-impl Status {
-    async fn run(&self, out: &mut Output<'_>) -> Result<(), String> {
-        let store = self.which.open(&Clock::system())?;
-        out.line(store.describe());
-        store.ready().await.map_err(|error| error.to_string())?;
-        let counts = backup::counts(&*store).await;
-        for (table, count) in counts.map_err(|error| error.to_string())? {
-            out.line(format_args!("{:>12} {count}", table.name()));
+    /// The store of a configuration: the gateway that runs with it has it, or nobody.
+    fn on_configured(&self, which: &Which, config: &Config) -> Result<Value, String> {
+        let restores = matches!(self, Self::Restore(_));
+        if config.store.url.is_none() && !restores {
+            which.is_there(&config.store.file)?;
         }
-        for warning in store.warnings().await.map_err(|error| error.to_string())? {
-            out.trouble(format_args!("warning: {warning}"));
+        let order = match self {
+            Self::Status(_) => Order::get("/store/status"),
+            Self::Backup(it) => {
+                Order::post("/store/backup").with(&json!({ "file": absolute(&it.backup)? }))
+            }
+            Self::Restore(it) => {
+                let file = absolute(&it.backup)?;
+                Order::post("/store/restore").with(&json!({ "file": file, "force": it.force }))
+            }
+        };
+        at_desk(config, Needs::Store, async |desk| match desk {
+            Desk::Gateway(_) if restores => {
+                Err("a gateway runs with this store; stop it first".into())
+            }
+            desk => desk.order(&order).await,
+        })
+    }
+
+    /// A store that no configuration speaks of; there is no trail for it either.
+    fn on_named(&self, which: &Which) -> Result<Value, String> {
+        if !matches!(self, Self::Restore(_)) {
+            which.is_there(Path::new(""))?;
         }
-        Ok(())
+        let runtime = runtime().map_err(|error| error.to_string())?;
+        let _entered = runtime.enter();
+        let clock = Clock::system();
+        let store = which.named(&clock).ok_or("no store is named")??;
+        let done = async {
+            match self {
+                Self::Status(_) => control::status_of(&*store).await,
+                Self::Backup(it) => {
+                    let file = absolute(&it.backup).map_err(Refusal::invalid)?;
+                    control::save(store, &clock, file).await
+                }
+                Self::Restore(it) => {
+                    let file = absolute(&it.backup).map_err(Refusal::invalid)?;
+                    let over = match it.force {
+                        true => Over::Anything,
+                        false => Over::Nothing,
+                    };
+                    control::refill(store, &clock, file, over).await
+                }
+            }
+        };
+        runtime.block_on(done).map_err(|refusal| refusal.message)
+    }
+
+    fn tell(&self, document: &Value, out: &mut Output<'_>) {
+        let count = document.get("records").and_then(Value::as_u64).unwrap_or(0);
+        match self {
+            Self::Status(_) => tell_status(document, out),
+            Self::Backup(it) => {
+                out.line(format_args!("{count} records in {}", it.backup.display()));
+            }
+            Self::Restore(_) => out.line(format_args!("{count} records restored")),
+        }
     }
 }
 
-impl Backup {
-    async fn run(&self, out: &mut Output<'_>) -> Result<(), String> {
-        let clock = Clock::system();
-        let store = self.which.open(&clock)?;
-        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.file.display());
-        let file = private(&self.file).map_err(|error| failed(&error))?;
-        let mut to = BufWriter::new(file);
-        let saved = match backup::write(&*store, clock.now(), &mut to).await {
-            Ok(count) => sync(to).map(|()| count).map_err(|error| failed(&error)),
-            Err(error) => Err(error.to_string()),
-        };
-        // Half a backup would only mislead.
-        let count = saved.inspect_err(|_| drop(std::fs::remove_file(&self.file)))?;
-        out.line(format_args!("{count} records in {}", self.file.display()));
-        Ok(())
+fn tell_status(document: &Value, out: &mut Output<'_>) {
+    out.line(document.get("store").and_then(Value::as_str).unwrap_or("?"));
+    let records = document.get("records").and_then(Value::as_object);
+    for (table, count) in records.into_iter().flatten() {
+        out.line(format_args!("{table:>12} {count}"));
     }
-}
-
-fn private(file: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-}
-
-fn sync(mut to: BufWriter<File>) -> std::io::Result<()> {
-    to.flush()?;
-    to.get_ref().sync_all()
-}
-
-impl Restore {
-    async fn run(&self, out: &mut Output<'_>) -> Result<(), String> {
-        let clock = Clock::system();
-        let mut from =
-            File::open(&self.file).map_err(|error| format!("{}: {error}", self.file.display()))?;
-        let store = self.which.open_or_make(&clock)?;
-        let over = if self.force {
-            Over::Anything
-        } else {
-            Over::Nothing
-        };
-        let restored = backup::restore(&*store, clock.now(), &mut from, over).await;
-        let count = restored.map_err(|error| match error {
-            backup::BackupError::NotEmpty => format!("{error}: --force"),
-            error => error.to_string(),
-        })?;
-        out.line(format_args!("{count} records restored"));
-        Ok(())
+    let warnings = document.get("warnings").and_then(Value::as_array);
+    for warning in warnings.into_iter().flatten().filter_map(Value::as_str) {
+        out.trouble(format_args!("warning: {warning}"));
     }
 }
 
@@ -217,19 +237,18 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, run};
-    use crate::config::Environment;
     use crate::store::{Key, Redb, Store as _, Table, redb};
 
     /// What a command line ends with and says.
     fn sallygate(words: &[&str]) -> (Exit, String) {
+        sallygate_in(&Environment::default(), words)
+    }
+
+    fn sallygate_in(env: &Environment, words: &[&str]) -> (Exit, String) {
         let words = ["sallygate", "store"].iter().chain(words);
         let cli = Cli::try_parse_from(words).unwrap();
         let (mut result, mut trouble) = (Vec::new(), Vec::new());
-        let exit = run(
-            &cli,
-            &Environment::default(),
-            &mut Output::new(&mut result, &mut trouble),
-        );
+        let exit = run(&cli, env, &mut Output::new(&mut result, &mut trouble));
         result.append(&mut trouble);
         (exit, String::from_utf8(result).unwrap())
     }
@@ -289,6 +308,19 @@ mod tests {
         let (exit, said) = sallygate(&["restore", &backup, "--store", &store, "--force"]);
         assert_eq!(exit, Exit::Failed);
         assert!(said.contains("damaged"), "{said}");
+    }
+
+    #[test]
+    fn without_a_name_it_is_the_configured_store() {
+        let place = place();
+        let env = Environment::default().with("SALLYGATE_STATE_DIR", &place.path("state"));
+        let (exit, said) = sallygate_in(&env, &["status"]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(said.contains(&place.path("state")), "{said}");
+        place.put("state/store.redb", "one");
+        let (exit, said) = sallygate_in(&env, &["status"]);
+        assert_eq!(exit, Exit::Done, "{said}");
+        assert!(said.contains("       grant 1"), "{said}");
     }
 
     #[test]

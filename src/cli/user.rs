@@ -1,23 +1,14 @@
 //! `sallygate user`: who is known, and who may no longer come in. A gateway that runs is told through its socket; without one
 //! the order is carried out here, on the same records and with the same line in the audit trail.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::Arc;
-
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use http::Method;
 use serde_json::Value;
 
-use super::run::explained;
+use super::desk::{Desk, Needs, Order, at_desk};
 use super::start::Source;
 use super::{Exit, Output};
-use crate::clock::Clock;
-use crate::config::{Config, Environment};
-use crate::control::{self, Call, People, escaped};
-use crate::gateway;
-use crate::revocation::{Revocations, Settings};
+use crate::config::Environment;
+use crate::control::escaped;
 
 /// Lists users and ends what they hold
 ///
@@ -62,12 +53,6 @@ pub struct Whom {
     how: How,
 }
 
-/// An order in the words of the socket.
-struct Order {
-    method: Method,
-    path: String,
-}
-
 impl User {
     fn how(&self) -> &How {
         match self {
@@ -81,19 +66,10 @@ impl User {
     }
 
     fn order(&self) -> Order {
-        let post = |whom: &Whom, verb| Order {
-            method: Method::POST,
-            path: format!("/users/{}/{verb}", escaped(&whom.id)),
-        };
+        let post = |whom: &Whom, verb| Order::post(format!("/users/{}/{verb}", escaped(&whom.id)));
         match self {
-            Self::List(_) => Order {
-                method: Method::GET,
-                path: "/users".to_owned(),
-            },
-            Self::Show(whom) => Order {
-                method: Method::GET,
-                path: format!("/users/{}", escaped(&whom.id)),
-            },
+            Self::List(_) => Order::get("/users"),
+            Self::Show(whom) => Order::get(format!("/users/{}", escaped(&whom.id))),
             Self::Disable(whom) => post(whom, "disable"),
             Self::Enable(whom) => post(whom, "enable"),
             Self::Logout(whom) => post(whom, "logout"),
@@ -105,13 +81,9 @@ impl User {
         let Some(config) = self.how().source.config_without_upstream(env, out) else {
             return Exit::Failed;
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let done = match runtime {
-            Ok(runtime) => runtime.block_on(self.carry_out(&config)),
-            Err(error) => Err(format!("the runtime cannot be started: {error}")),
-        };
+        let done = at_desk(&config, Needs::People, async |desk| {
+            self.order_of(desk).await
+        });
         match done {
             Ok(document) if self.how().json => out.line(document),
             Ok(document) => self.tell(&document, out),
@@ -123,20 +95,12 @@ impl User {
         Exit::Done
     }
 
-    async fn carry_out(&self, config: &Config) -> Result<Value, String> {
-        let desk = Desk::of(config).await?;
-        let done = self.order_of(&desk).await;
-        // Also after a failure: its line is written, and the next order finds the trail free.
-        desk.close().await;
-        done
-    }
-
     async fn order_of(&self, desk: &Desk) -> Result<Value, String> {
         let order = self.order();
-        let mut document = desk.order(&order, "").await?;
+        let mut document = desk.order(&order).await?;
         // A list comes in pages.
         while let Some(after) = document.get("next").and_then(Value::as_str).map(escaped) {
-            let mut page = desk.order(&order, &format!("after={after}")).await?;
+            let mut page = desk.order(&order.asking(format!("after={after}"))).await?;
             append(&mut document, &mut page);
         }
         Ok(document)
@@ -144,6 +108,7 @@ impl User {
 
     fn tell(&self, document: &Value, out: &mut Output<'_>) {
         let text = |value: &Value, name: &str| match value.get(name) {
+            Some(Value::String(text)) if text.is_empty() => "-".to_owned(),
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => "-".to_owned(),
             Some(other) => other.to_string(),
@@ -204,107 +169,6 @@ fn append(document: &mut Value, page: &mut Value) {
     }
 }
 
-/// Who takes the orders.
-enum Desk {
-    /// The gateway that runs with this state folder.
-    Gateway(Config),
-    /// Nobody runs; the records are ours.
-    Here(Box<Here>),
-}
-
-struct Here {
-    verbs: control::Verbs,
-    audit: crate::audit::Sink,
-    uid: u32,
-}
-
-impl Desk {
-    async fn of(config: &Config) -> Result<Self, String> {
-        match control::is_served(&config.state_dir).await {
-            Ok(true) => Ok(Self::Gateway(config.clone())),
-            Ok(false) => Here::open(config).await.map(Box::new).map(Self::Here),
-            Err(error) => Err(explained(&error)),
-        }
-    }
-
-    async fn order(&self, order: &Order, query: &str) -> Result<Value, String> {
-        match self {
-            Self::Gateway(config) => {
-                let path = match query {
-                    "" => order.path.clone(),
-                    query => format!("{}?{query}", order.path),
-                };
-                told(&config.state_dir, order.method.clone(), &path).await
-            }
-            Self::Here(here) => here.act(order, query).await,
-        }
-    }
-
-    async fn close(self) {
-        if let Self::Here(here) = self {
-            here.audit.close().await;
-        }
-    }
-}
-
-/// What the gateway that runs says.
-async fn told(dir: &Path, method: Method, path: &str) -> Result<Value, String> {
-    let answer = control::ask(dir, method, path, Bytes::new()).await;
-    let answer = answer.map_err(|error| explained(&error))?;
-    let answer = answer.ok_or("the gateway has stopped")?;
-    if answer.status.is_success() {
-        return Ok(answer.document);
-    }
-    let said = answer.document.pointer("/error/message");
-    let said = said.and_then(Value::as_str).unwrap_or("no reason given");
-    Err(said.to_owned())
-}
-
-impl Here {
-    async fn open(config: &Config) -> Result<Self, String> {
-        let clock = Clock::system();
-        let store = gateway::open_store(config, &clock).map_err(|error| explained(&error))?;
-        let revocations = Revocations::new(Arc::clone(&store), Settings::default(), clock.clone());
-        revocations
-            .poll()
-            .await
-            .map_err(|error| explained(&error))?;
-        let (audit, _) =
-            gateway::trail(config, clock.clone()).map_err(|error| explained(&error))?;
-        let vault = gateway::open_vault(config, &store, &audit, &clock).await;
-        let vault = vault.map_err(|error| explained(&error))?;
-        let people = People {
-            store,
-            revocations: Arc::new(revocations),
-            // A new generation ends sessions too; their records go when they are next asked for.
-            grants: None,
-            vault,
-            clock,
-        };
-        Ok(Self {
-            verbs: control::verbs(&people, audit.clone()),
-            audit,
-            uid: own_uid(),
-        })
-    }
-
-    async fn act(&self, order: &Order, query: &str) -> Result<Value, String> {
-        let call = Call {
-            names: Vec::new(),
-            query: query.to_owned(),
-            body: Bytes::new(),
-            uid: self.uid,
-        };
-        let outcome = self.verbs.act(&order.method, &order.path, call).await;
-        outcome.map_err(|refusal| refusal.message)
-    }
-}
-
-/// As whom this process acts; nobody's number where the system does not say.
-fn own_uid() -> u32 {
-    std::fs::metadata("/proc/self").map_or(u32::MAX, |own| own.uid())
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -313,6 +177,8 @@ mod tests {
 
     use super::*;
     use crate::cli::{Cli, run};
+    use crate::clock::Clock;
+    use crate::control;
     use crate::gateway::Gateway;
 
     const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeefe";

@@ -1,30 +1,15 @@
 //! `sallygate vault`: what is sealed under which key, a change of keys, and the way in from the seed's store. Keys come from
-//! the configuration and from files, never from the command line (C56).
+//! the configuration and from files, never from the command line (C56). A gateway that runs does it itself.
 
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
-use super::run::explained;
+use super::desk::{Desk, Needs, Order, absolute, at_desk};
 use super::start::Source;
 use super::{Exit, Output};
-use crate::audit::{ChainKey, Settings as TrailSettings, Sink};
-use crate::clock::Clock;
-use crate::config::{Config, Environment, VaultMode, key_bytes};
-use crate::keyfile;
-use crate::secret::Secret;
-use crate::store::{Redb, Store, redb};
-use crate::vault::v1::V1Key;
-use crate::vault::{DUMP_MAX_BYTES, Dump, Keeping, Progress, Rotation, Settings, Status, Vault};
-
-/// Earlier keys, parted by commas: they open and do not seal.
-const PREVIOUS: &str = "ENCRYPTION_KEY_PREVIOUS";
-/// The key of the audit chain, where the configuration names none.
-const AUDIT_KEY: &str = "audit.key";
-/// Users between two lines of progress.
-const REPORT_EVERY: u64 = 1_000;
+use crate::config::{Config, Environment, VaultMode};
 
 /// Looks into the vault, rotates its keys, and fills it
 #[derive(Debug, Subcommand)]
@@ -44,9 +29,8 @@ pub struct StatusVerb {
 
 /// Seals everything anew under the current key
 ///
-/// Put the new key into ENCRYPTION_KEY and the old one into ENCRYPTION_KEY_PREVIOUS of every process first. It may be
-/// stopped at any time, and goes on where it was when it is run again. The embedded store belongs to one process at a
-/// time: with it, the gateway has to be stopped meanwhile.
+/// Put the new key into ENCRYPTION_KEY and the old one into ENCRYPTION_KEY_PREVIOUS of every process first. A gateway that
+/// runs does it beside its traffic. It may be stopped at any time, and goes on where it was when this is run again.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -66,7 +50,7 @@ pub struct Rotate {
 /// Takes over secrets from a store whose values are base64(IV, ciphertext, tag) under PBKDF2
 ///
 /// The dump is a JSON object of keys and values (user:12345:api_key or 12345/api_key), or an array of records with key,
-/// value and metadata. Nothing is written if any value cannot be read.
+/// value and metadata. Nothing is written if any value cannot be read. A gateway that runs reads both files itself.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -96,185 +80,116 @@ impl VaultVerb {
         let Some(config) = source.config_without_upstream(env, out) else {
             return Exit::Failed;
         };
-        let outcome = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| explained(&error))
-            .and_then(|runtime| runtime.block_on(self.act(&config, env, out)));
-        outcome.unwrap_or_else(|problem| {
+        self.act(&config, out).unwrap_or_else(|problem| {
             out.trouble(problem);
             Exit::Failed
         })
     }
 
-    async fn act(
-        &self,
-        config: &Config,
-        env: &Environment,
-        out: &mut Output<'_>,
-    ) -> Result<Exit, String> {
-        let clock = Clock::system();
+    fn act(&self, config: &Config, out: &mut Output<'_>) -> Result<Exit, String> {
         if config.vault.mode == VaultMode::Memory {
             return Err(
                 "credentials are kept in memory alone (vault.mode), and end with the gateway"
                     .into(),
             );
         }
-        let store = open_store(config, &clock)?;
-        let trail = trail(config, clock.clone())?;
-        let opened = Vault::open(store, &settings(config, env), clock, trail.clone()).await;
-        let done = match opened {
-            Ok(vault) => self.act_on(&vault, out).await,
-            Err(error) => Err(explained(&error)),
-        };
-        if !trail.close().await {
-            return Err("the audit trail could not be closed".into());
-        }
-        done
-    }
-
-    async fn act_on(&self, vault: &Vault, out: &mut Output<'_>) -> Result<Exit, String> {
-        match self {
-            Self::Status(_) => status(vault, out).await,
-            Self::Rotate(rotate) => rotate.act(vault, out).await,
-            Self::Import(import) => import.act(vault, out).await,
-        }
+        at_desk(config, Needs::Vault, async |desk| match self {
+            Self::Status(_) => status(desk, out).await,
+            Self::Rotate(rotate) => rotate.act(desk, out).await,
+            Self::Import(import) => import.act(desk, out).await,
+        })
     }
 }
 
-/// The store of the configuration.
-fn open_store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, String> {
-    if config.store.url.is_some() {
-        return Err("this version cannot reach a Redis from here".into());
-    }
-    let store = Redb::open(&config.store.file, &redb::Settings::default(), clock);
-    Ok(Arc::new(store.map_err(|error| explained(&error))?))
+/// What a document of the gateway says; nothing where an older one does not say it.
+fn number(document: &Value, name: &str) -> u64 {
+    document.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn settings(config: &Config, env: &Environment) -> Settings {
-    let previous = env.value(PREVIOUS).unwrap_or_default();
-    Settings {
-        keeping: match config.vault.mode {
-            VaultMode::Vault => Keeping::Vault,
-            VaultMode::Keychain => Keeping::Keychain,
-            VaultMode::Memory => Keeping::Memory,
-        },
-        cache_ttl: config.vault.cache,
-        key: config.encryption_key.clone(),
-        previous: previous
-            .split(',')
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .map(key_bytes)
-            .collect(),
-        ..Settings::default()
-    }
+fn is(document: &Value, name: &str) -> bool {
+    document.get(name).and_then(Value::as_bool) == Some(true)
 }
 
-/// A trail of its own beside the gateway's, which belongs to the gateway while that runs.
-fn trail(config: &Config, clock: Clock) -> Result<Sink, String> {
-    if !config.audit.enabled {
-        return Ok(Sink::discard(clock));
-    }
-    let secret = match &config.audit.chain_key {
-        Some(key) => key.clone(),
-        None => {
-            let text = keyfile::ensure(&config.state_dir, AUDIT_KEY);
-            key_bytes(text.map_err(|error| explained(&error))?.expose())
-        }
-    };
-    let key = ChainKey::new(secret).map_err(|error| error.to_string())?;
-    let mut name = config.audit.dir.clone().into_os_string();
-    name.push("-vault");
-    let settings = TrailSettings {
-        directory: name.into(),
-        retention: config.audit.retention,
-        ..TrailSettings::default()
-    };
-    Sink::open(&settings, key, clock).map_err(|error| explained(&error))
-}
-
-async fn status(vault: &Vault, out: &mut Output<'_>) -> Result<Exit, String> {
-    let status = vault.status().await.map_err(|error| explained(&error))?;
+async fn status(desk: &Desk, out: &mut Output<'_>) -> Result<Exit, String> {
+    let status = desk.order(&Order::get("/vault/status")).await?;
     show(&status, out);
-    Ok(match status.damaged {
+    Ok(match number(&status, "damaged") {
         0 => Exit::Done,
         _ => Exit::Failed,
     })
 }
 
-fn show(status: &Status, out: &mut Output<'_>) {
-    out.line(format_args!(
-        "{} secrets of {} users",
-        status.secrets, status.users
-    ));
-    for key in &status.keys {
-        let state = match (&key.retired_at, key.is_current, key.is_given) {
-            (Some(_), ..) => "retired",
-            (None, true, _) => "current",
-            (None, false, true) => "previous",
-            (None, false, false) => "not given",
-        };
-        let since = key.created_at.as_deref().unwrap_or("an unknown time");
-        let fate = match key.may_be_removed() {
+fn show(status: &Value, out: &mut Output<'_>) {
+    let (secrets, users) = (number(status, "secrets"), number(status, "users"));
+    out.line(format_args!("{secrets} secrets of {users} users"));
+    let keys = status.get("keys").and_then(Value::as_array);
+    for key in keys.into_iter().flatten() {
+        let text = |name| key.get(name).and_then(Value::as_str);
+        let (name, state) = (text("name").unwrap_or("?"), text("state").unwrap_or("?"));
+        let since = text("created_at").unwrap_or("an unknown time");
+        let fate = match is(key, "may_be_removed") {
             true => ", may be removed",
             false => "",
         };
+        let (users, secrets) = (number(key, "users"), number(key, "secrets"));
         out.line(format_args!(
-            "{}  {state}, since {since}: {} users, {} secrets{fate}",
-            key.name, key.users, key.secrets
+            "{name}  {state}, since {since}: {users} users, {secrets} secrets{fate}"
         ));
     }
-    if status.half_renewed > 0 {
-        out.line(format_args!(
-            "{} users between two data keys",
-            status.half_renewed
-        ));
+    let between = number(status, "half_renewed");
+    if between > 0 {
+        out.line(format_args!("{between} users between two data keys"));
     }
-    if let Some(rotation) = &status.rotation {
-        out.line(format_args!(
-            "a rotation stopped after {} users; `sallygate vault rotate` goes on",
-            rotation.users
-        ));
+    if let Some(rotation) = status.get("rotation").filter(|it| it.is_object()) {
+        let users = number(rotation, "users");
+        out.line(match is(rotation, "running") {
+            true => format!("a rotation is under way: {users} users done"),
+            false => {
+                format!("a rotation stopped after {users} users; `sallygate vault rotate` goes on")
+            }
+        });
     }
-    if status.damaged > 0 {
+    let damaged = number(status, "damaged");
+    if damaged > 0 {
         out.trouble(format_args!(
-            "{} users have a data key that was tampered with",
-            status.damaged
+            "{damaged} users have a data key that was tampered with"
         ));
     }
 }
 
 impl Rotate {
-    async fn act(&self, vault: &Vault, out: &mut Output<'_>) -> Result<Exit, String> {
-        let what = Rotation {
-            data_keys: self.data_keys,
-            retire: self.retire,
-        };
-        let report = |progress: &Progress| {
-            if progress.users.is_multiple_of(REPORT_EVERY) {
-                out.trouble(format_args!("{} users done", progress.users));
+    async fn act(&self, desk: &Desk, out: &mut Output<'_>) -> Result<Exit, String> {
+        let wish = json!({ "data_keys": self.data_keys, "retire": self.retire });
+        let begin = Order::post("/vault/rotate").with(&wish);
+        desk.order(&begin).await?;
+        let done = loop {
+            let state = desk.order(&Order::get("/vault/rotation")).await;
+            let state = state.map_err(|problem| {
+                format!("{problem}; what is done stays done, and `sallygate vault rotate` goes on")
+            })?;
+            if !is(&state, "running") {
+                break state;
             }
-            ControlFlow::Continue(())
+            out.trouble(format_args!("{} users done", number(&state, "users")));
         };
-        let done = vault.rotate(what, report).await;
-        let done = done.map_err(|error| explained(&error))?;
         out.line(format_args!(
             "{} users, {} secrets sealed anew, {} keys retired",
-            done.users, done.secrets, done.retired
+            number(&done, "users"),
+            number(&done, "secrets"),
+            number(&done, "retired")
         ));
-        if done.damaged > 0 {
+        let damaged = number(&done, "damaged");
+        if damaged > 0 {
             out.trouble(format_args!(
-                "{} records were tampered with and left as they are; see the audit trail",
-                done.damaged
+                "{damaged} records were tampered with and left as they are; see the audit trail"
             ));
         }
-        if !done.is_done {
+        if !is(&done, "done") {
             out.trouble(
                 "others still seal under a previous key; give them the new one and run it again",
             );
         }
-        Ok(match done.is_done && done.damaged == 0 {
+        Ok(match is(&done, "done") && damaged == 0 {
             true => Exit::Done,
             false => Exit::Failed,
         })
@@ -282,28 +197,20 @@ impl Rotate {
 }
 
 impl Import {
-    async fn act(&self, vault: &Vault, out: &mut Output<'_>) -> Result<Exit, String> {
-        let key = Secret::new(read(&self.key_file)?);
-        let key = V1Key::derive(&Secret::new(key.expose().trim().to_owned()));
-        let dump = Secret::new(read(&self.dump)?);
-        let dump = Dump::parse(dump.expose()).map_err(|error| error.to_string())?;
-        let imported = vault.import(&dump, &key, self.replace).await;
-        let imported = imported.map_err(|error| explained(&error))?;
-        out.line(format_args!("{} secrets sealed", imported.secrets));
+    async fn act(&self, desk: &Desk, out: &mut Output<'_>) -> Result<Exit, String> {
+        let wish = json!({
+            "dump": absolute(&self.dump)?,
+            "key_file": absolute(&self.key_file)?,
+            "replace": self.replace,
+        });
+        let import = Order::post("/vault/import").with(&wish);
+        let imported = desk.order(&import).await?;
+        out.line(format_args!(
+            "{} secrets sealed",
+            number(&imported, "secrets")
+        ));
         Ok(Exit::Done)
     }
-}
-
-fn read(file: &Path) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("{} cannot be read: {error}", file.display());
-    let size = std::fs::metadata(file).map_err(unreadable)?.len();
-    if size > DUMP_MAX_BYTES {
-        return Err(format!(
-            "{} has more than {DUMP_MAX_BYTES} bytes",
-            file.display()
-        ));
-    }
-    std::fs::read_to_string(file).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -349,6 +256,42 @@ mod tests {
         let (exit, text) = said(&folder, &["status"], &[]);
         assert_eq!(exit, Exit::Failed);
         assert!(text.contains("ENCRYPTION_KEY"), "{text}");
+        assert!(!folder.path().join("state/encryption.key").exists());
+    }
+
+    #[test]
+    fn a_passphrase_is_stretched_where_the_configuration_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let env = [
+            ("ENCRYPTION_KEY", "canary phrases!!"),
+            ("SALLYGATE_VAULT__KDF", "argon2id"),
+        ];
+        let (exit, text) = said(&folder, &["status"], &env[..1]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(text.contains("a key needs at least 32"), "{text}");
+        let (exit, text) = said(&folder, &["status"], &env);
+        assert_eq!(exit, Exit::Done, "{text}");
+        let (_, again) = said(&folder, &["status"], &env);
+        assert_eq!(text, again, "the same text is the same key");
+    }
+
+    #[test]
+    fn one_key_before_the_current_one_opens_what_it_sealed() {
+        const NEXT: &str = "ee112233445566778899aabbccddeeff00112233445566778899aabbccddeefe";
+        let folder = tempfile::tempdir().unwrap();
+        let old = [("ENCRYPTION_KEY", KEY)];
+        let new = [("ENCRYPTION_KEY", NEXT), ("ENCRYPTION_KEY_PREVIOUS", KEY)];
+        assert_eq!(said(&folder, &["status"], &old).0, Exit::Done);
+        let (exit, text) = said(&folder, &["status"], &new[..1]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(text.contains("nothing was changed"), "{text}");
+        let (exit, text) = said(&folder, &["rotate", "--retire"], &new);
+        assert_eq!(exit, Exit::Done, "{text}");
+        assert!(text.contains("1 keys retired"), "{text}");
+        assert_eq!(said(&folder, &["status"], &new[..1]).0, Exit::Done);
+        let (exit, text) = said(&folder, &["status"], &old);
+        assert_eq!(exit, Exit::Failed);
+        assert!(text.contains("was retired"), "{text}");
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use meant::{
     Endpoint, Issuer, Key, KeySource, Limits, Listen, LogFormat, Logs, Metrics, Oauth, PerUser,
     Policy, PolicyDefault, Profile, Provider, ProviderKind, Quotas, Registration, Revocation,
     Route, RouteTools, Sessions, SigningKey, Store, Tier, Tls, TlsVersion, TokenEndpoint,
-    ToolQuota, ToolRules, Transport, Upstream, UserQuota, Vault, VaultMode, Wish,
+    ToolQuota, ToolRules, Transport, Upstream, UserQuota, Vault, VaultKdf, VaultMode, Wish,
 };
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use overrides::{CLICKUP, PREFIX, SHARED, SIGNING};

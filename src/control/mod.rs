@@ -11,10 +11,14 @@
 //! | `GET /users`, `GET /users/{id}` | who is known, and what they hold |
 //! | `POST /users/{id}/disable`, `/enable`, `/logout`, `/erase` | ends what they hold; until when, says the verb |
 //! | `POST /sessions/{id}/revoke`, `/clients/{id}/revoke`, `/tokens/{jti}/revoke` | ends one of these |
-//! | `GET /store/status` | where records are kept, and whether they can be |
+//! | `GET /vault/status`, `POST /vault/import` | what is sealed under which key; secrets from another store |
+//! | `POST /vault/rotate`, `GET /vault/rotation` | begins to seal everything anew; waits for it, and says how far it is |
+//! | `GET /store/status`, `POST /store/backup` | what is kept where, and a copy of it in a file |
 
 mod ask;
 mod people;
+mod records;
+mod secrets;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -22,6 +26,7 @@ mod verbs;
 
 pub use ask::{Answer, AskError, ask, escaped, is_served};
 pub use people::{People, verbs};
+pub use records::{also_restore, refill, save, status_of};
 pub use socket::{Control, ControlError};
 pub use verbs::{Acting, Call, Outcome, Refusal, Verb, Verbs};
 

@@ -9,6 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::verbs::{Call, Outcome, Refusal, Verbs};
+use super::{records, secrets};
 use crate::audit::Sink;
 use crate::auth::{Mark, UserId};
 use crate::clock::{Clock, Timestamp};
@@ -25,7 +26,7 @@ const PAGE: usize = 100;
 /// What users leave in tables whose ids begin with theirs.
 const TRACES: [Table; 2] = [Table::Consent, Table::UserGrant];
 
-/// What is needed to act on users.
+/// What is needed to act on users, and on what is kept.
 #[derive(Clone)]
 pub struct People {
     /// Where records are kept.
@@ -40,12 +41,12 @@ pub struct People {
     pub clock: Clock,
 }
 
-/// The verbs about users, sessions, clients, tokens and the store.
+/// The verbs about users, sessions, clients, tokens, the vault and the store.
 pub fn verbs(people: &People, audit: Sink) -> Verbs {
     let (get, post) = (Method::GET, Method::POST);
-    Verbs::new(audit, people.clock.clone())
+    let verbs = Verbs::new(audit, people.clock.clone())
         .on(get.clone(), "/users", "user_list", on(people, list))
-        .on(get.clone(), "/users/{}", "user_show", on(people, show))
+        .on(get, "/users/{}", "user_show", on(people, show))
         .on(
             post.clone(),
             "/users/{}/disable",
@@ -82,8 +83,8 @@ pub fn verbs(people: &People, audit: Sink) -> Verbs {
             "client_revoke",
             on(people, client),
         )
-        .on(post, "/tokens/{}/revoke", "token_revoke", on(people, token))
-        .on(get, "/store/status", "store_status", on(people, store))
+        .on(post, "/tokens/{}/revoke", "token_revoke", on(people, token));
+    secrets::add(records::add(verbs, people), people)
 }
 
 /// The canonical id: `user_12345`, as tokens have it, is `12345` (C19).
@@ -92,7 +93,7 @@ fn canonical(call: &Call) -> String {
 }
 
 /// An async function over the people, as a verb.
-fn on<F, Fut>(people: &People, act: F) -> impl Fn(Call) -> Fut + Send + Sync + 'static
+pub(super) fn on<F, Fut>(people: &People, act: F) -> impl Fn(Call) -> Fut + Send + Sync + 'static
 where
     F: Fn(People, Call) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Outcome> + Send + 'static,
@@ -205,14 +206,6 @@ async fn client(people: People, call: Call) -> Outcome {
 
 async fn token(people: People, call: Call) -> Outcome {
     people.revoke(Mark::Token(call.name().to_owned())).await
-}
-
-async fn store(people: People, _call: Call) -> Outcome {
-    people.store.ready().await.map_err(Refusal::failed)?;
-    Ok(json!({
-        "store": people.store.describe(),
-        "revocations_current": people.revocations.ready(),
-    }))
 }
 
 impl People {

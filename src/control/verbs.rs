@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded;
 
@@ -32,6 +33,15 @@ impl Call {
     /// The first name of the path.
     pub fn name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
+    }
+
+    /// What the body says.
+    ///
+    /// # Errors
+    /// [`Refusal`] when it is not of that shape.
+    pub fn said<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, "bad_body", error))
     }
 
     /// A parameter of the query.
@@ -68,6 +78,11 @@ impl Refusal {
     /// There is no such thing.
     pub fn unknown(message: impl ToString) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
+    /// The order makes no sense.
+    pub fn invalid(message: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", message)
     }
 
     /// Something failed behind the verb.

@@ -58,10 +58,34 @@ pub(crate) async fn vault(
     if !keeps_credentials(config) {
         return Ok(None);
     }
-    let settings = settings::vault(config, sealing_key(config)?);
+    let key = sealing_key(config)?;
+    open(config, Some(key), store, audit, clock).await.map(Some)
+}
+
+/// The vault whether anything is kept in it or not, for the verbs about the vault itself. They make no key: one that is
+/// missing is a mistake there.
+pub(crate) async fn vault_itself(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    audit: &Sink,
+    clock: &Clock,
+) -> Result<Arc<Vault>, StartError> {
+    let is_known = config.encryption_key.is_some() || config.state_dir.join(SEALING_KEY).exists();
+    let key = is_known.then(|| sealing_key(config)).transpose()?;
+    open(config, key, store, audit, clock).await
+}
+
+async fn open(
+    config: &Config,
+    key: Option<Secret<Vec<u8>>>,
+    store: &Arc<dyn Store>,
+    audit: &Sink,
+    clock: &Clock,
+) -> Result<Arc<Vault>, StartError> {
+    let settings = settings::vault(config, key);
     let store = Arc::clone(store);
     let vault = Vault::open(store, &settings, clock.clone(), audit.clone()).await;
-    Ok(Some(Arc::new(vault.map_err(StartError::Vault)?)))
+    Ok(Arc::new(vault.map_err(StartError::Vault)?))
 }
 
 /// What the parts of signing in are made of.

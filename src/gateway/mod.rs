@@ -515,9 +515,9 @@ fn background(
 /// What the parts are set up with, for the verb that tries them without serving.
 pub(crate) use credential::settings as route_credential;
 /// Its vault, for the same verbs.
-pub(crate) use identity::vault as open_vault;
+pub(crate) use identity::{vault as open_vault, vault_itself};
 /// The store of a configuration, for the verbs that act on it themselves.
-pub use settings::store as open_store;
+pub use settings::{store as open_store, store_settings};
 /// The settings of the log.
 pub use translate::logs as log_settings;
 /// The settings of tokens of our own, for the verbs that make them.

@@ -11,7 +11,7 @@ use crate::quota::shared::{Shared, WhenDown};
 use crate::secret::Secret;
 use crate::store::redis::link::Link;
 use crate::store::{self, Store, StoreError};
-use crate::vault::{self, Keeping};
+use crate::vault::{self, Kdf, Keeping};
 use crate::{account, grants, oauth, revocation};
 
 /// The store of a configuration.
@@ -19,13 +19,17 @@ use crate::{account, grants, oauth, revocation};
 /// # Errors
 /// [`StoreError`] when it cannot be opened.
 pub fn store(config: &Config, clock: &Clock) -> Result<Arc<dyn Store>, StoreError> {
-    let settings = store::Settings {
+    store::open(&store_settings(config), clock)
+}
+
+/// Where the store is, for the verbs that may be told of another one.
+pub fn store_settings(config: &Config) -> store::Settings {
+    store::Settings {
         url: config.store.url.clone(),
         path: config.store.file.clone(),
         redis: redis(config),
         ..store::Settings::default()
-    };
-    store::open(&settings, clock)
+    }
 }
 
 fn redis(config: &Config) -> store::redis::Settings {
@@ -64,14 +68,19 @@ pub(super) fn revocation(config: &Config) -> revocation::Settings {
     }
 }
 
-pub(super) fn vault(config: &Config, key: Secret<Vec<u8>>) -> vault::Settings {
+pub(super) fn vault(config: &Config, key: Option<Secret<Vec<u8>>>) -> vault::Settings {
     vault::Settings {
+        kdf: match config.vault.kdf {
+            config::VaultKdf::Auto => Kdf::Auto,
+            config::VaultKdf::Hkdf => Kdf::Hkdf,
+            config::VaultKdf::Argon2id => Kdf::Argon2id,
+        },
         keeping: match config.vault.mode {
             config::VaultMode::Vault => Keeping::Vault,
             config::VaultMode::Keychain => Keeping::Keychain,
             config::VaultMode::Memory => Keeping::Memory,
         },
-        key: Some(key),
+        key,
         previous: config.encryption_key_previous.iter().cloned().collect(),
         cache_ttl: config.vault.cache,
         ..vault::Settings::default()

@@ -5,64 +5,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use url::Url;
 
 use super::attempt::{Attempt, Bound, Next, State, States};
-use super::clickup::Clickup;
 use super::development;
-use super::discovery::Discovery;
 use super::error::{Denial, LoginError, StateFault};
-use super::exchange::{ExchangeError, Party, ProviderTokens};
 use super::facts::{self, Facts};
-use super::github::Github;
-use super::oidc::{Oidc, Return};
-use super::settings::{Kind, ProviderSettings, Settings};
+use super::oidc::Return;
+use super::provider::{Provider, SetupError, Via};
+use super::settings::Settings;
+use super::tokens::ProviderTokens;
 use crate::audit::event::Event;
 use crate::clock::Clock;
-use crate::fetch::{FetchError, Fetcher};
 use crate::routes;
 use crate::secret::Secret;
 use crate::store::{Store, record};
-use crate::trust::TrustError;
 use crate::users::{self, Profile, User};
 use crate::web::address::neighbourhood;
 use crate::web::pages::{self, Development};
 use crate::web::{Params, Reply, Visit};
-
-/// Settings that no desk can be made of.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// Two providers of one name, or one without.
-    #[error("the login provider `{0}` is not the only one of its name")]
-    Name(String),
-    /// An address that may not be asked.
-    #[error("the login provider `{name}` has an address that cannot be used")]
-    Address {
-        /// The provider.
-        name: String,
-        /// Which address.
-        source: FetchError,
-    },
-    /// The OpenID provider's issuer cannot be used.
-    #[error("the issuer of the login provider `{name}` cannot be used")]
-    Issuer {
-        /// The provider.
-        name: String,
-        /// Why not.
-        source: ExchangeError,
-    },
-    /// It is not known whom to trust.
-    #[error(transparent)]
-    Trust(#[from] TrustError),
-    /// The public address of the gateway is no address.
-    #[error("`{0}` is no address to send browsers back to")]
-    PublicUrl(String),
-    /// A state that would live too long.
-    #[error("a login may take at most {} s", Settings::STATE_LIFETIME_MAX.as_secs())]
-    StateLifetime,
-}
 
 /// One way to sign in, as pages offer it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,19 +61,6 @@ pub struct Desk {
     state_lifetime: Duration,
     attempts_per_address: u64,
     tiers: Vec<String>,
-}
-
-struct Provider {
-    settings: ProviderSettings,
-    party: Party,
-    via: Via,
-}
-
-enum Via {
-    Clickup(Clickup),
-    Github(Github),
-    Oidc(Box<Oidc>),
-    Development,
 }
 
 impl Desk {
@@ -220,7 +169,10 @@ impl Desk {
         }
         self.check_issuer(provider, &params).await?;
         if let Some(error) = params.find("error") {
-            return Err(LoginError::Denied(Denial::parse(error)));
+            return Err(LoginError::Denied {
+                denial: Denial::parse(error),
+                next: attempt.next,
+            });
         }
         let code = params
             .find("code")
@@ -260,7 +212,7 @@ impl Desk {
     /// New tokens for a provider's refresh token (R414).
     ///
     /// # Errors
-    /// [`LoginError`]; [`ExchangeError::Grant`] in it means that the user must sign in again.
+    /// [`LoginError`]; [`super::ExchangeError::Grant`] in it means that the user must sign in again.
     pub async fn renew(
         &self,
         provider: &str,
@@ -280,7 +232,7 @@ impl Desk {
     /// Whose personal key this is, where the provider can be asked: the id of the user, and their workspaces (R171).
     ///
     /// # Errors
-    /// [`LoginError`]; [`ExchangeError::Grant`] in it means that the key is good for nothing.
+    /// [`LoginError`]; [`super::ExchangeError::Grant`] in it means that the key is good for nothing.
     pub async fn whose(
         &self,
         provider: &str,
@@ -433,89 +385,6 @@ impl fmt::Debug for Desk {
         f.debug_struct("Desk")
             .field("offers", &self.offers)
             .finish_non_exhaustive()
-    }
-}
-
-impl Provider {
-    fn new(
-        given: &ProviderSettings,
-        settings: &Settings,
-        redirect_uri: &str,
-        clock: &Clock,
-    ) -> Result<Self, SetupError> {
-        let fetcher = Fetcher::new(
-            given.ca_file.as_deref(),
-            settings.extra_ca_file.as_deref(),
-            settings.timeout,
-            settings.answer_max,
-        )?;
-        let mut given = given.clone();
-        if given.kind == Kind::Development {
-            given.claims.tier_claim = Some(development::TIER.into());
-            given.claims.team_claim = Some(development::TEAM.into());
-        }
-        Ok(Self {
-            via: Via::new(&given, settings, clock)?,
-            party: Party::new(
-                given.client_id.clone(),
-                given.client_secret.clone(),
-                redirect_uri.to_owned(),
-                fetcher,
-            ),
-            settings: given,
-        })
-    }
-
-    fn failed(&self, source: ExchangeError) -> LoginError {
-        LoginError::Exchange {
-            provider: self.settings.name.clone(),
-            source,
-        }
-    }
-}
-
-impl Via {
-    fn new(
-        given: &ProviderSettings,
-        settings: &Settings,
-        clock: &Clock,
-    ) -> Result<Self, SetupError> {
-        let name = || given.name.clone();
-        let scopes = |standard: Vec<String>| match given.scopes.as_slice() {
-            [] => standard,
-            named => named.to_vec(),
-        };
-        let address = |source| SetupError::Address {
-            name: name(),
-            source,
-        };
-        let clock = clock.clone();
-        Ok(match &given.kind {
-            Kind::Clickup(endpoints) => Self::Clickup(
-                Clickup::new(endpoints, given.scopes.clone(), clock).map_err(address)?,
-            ),
-            Kind::Github(endpoints) => Self::Github(
-                Github::new(endpoints, scopes(Github::standard_scopes()), clock)
-                    .map_err(address)?,
-            ),
-            Kind::Oidc { issuer } => Self::Oidc(Box::new(Oidc {
-                name: name(),
-                issuer: issuer.clone(),
-                scopes: scopes(Oidc::standard_scopes()),
-                discovery: Discovery::new(issuer, settings.discovery_keep, clock.clone()).map_err(
-                    |source| SetupError::Issuer {
-                        name: name(),
-                        source,
-                    },
-                )?,
-                ca_file: given.ca_file.clone(),
-                extra_ca_file: settings.extra_ca_file.clone(),
-                leeway: settings.leeway,
-                clock,
-                id_tokens: ArcSwapOption::empty(),
-            })),
-            Kind::Development => Self::Development,
-        })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::store::StoreError;
 use crate::users::UserError;
 use crate::web::ParamsError;
 
+use super::attempt::Next;
 use super::exchange::ExchangeError;
 
 /// A login that does not happen.
@@ -32,8 +33,13 @@ pub enum LoginError {
     #[error("the answer comes from another provider")]
     OtherIssuer,
     /// The provider, or the user at it, said no.
-    #[error("the provider refused: {0}")]
-    Denied(Denial),
+    #[error("the provider refused: {denial}")]
+    Denied {
+        /// What it said.
+        denial: Denial,
+        /// What waits, and now waits in vain.
+        next: Next,
+    },
     /// The provider sent neither a code nor an error.
     #[error("the provider sent no code")]
     NoCode,
@@ -139,9 +145,18 @@ impl LoginError {
             Self::State(StateFault::OtherBrowser) => "state_other_browser",
             Self::State(StateFault::Spent) => "state_spent",
             Self::OtherIssuer => "other_issuer",
-            Self::Denied(Denial::AccessDenied) => "access_denied",
-            Self::Denied(Denial::Unavailable) => "provider_unavailable",
-            Self::Denied(Denial::Other) => "provider_refused",
+            Self::Denied {
+                denial: Denial::AccessDenied,
+                ..
+            } => "access_denied",
+            Self::Denied {
+                denial: Denial::Unavailable,
+                ..
+            } => "provider_unavailable",
+            Self::Denied {
+                denial: Denial::Other,
+                ..
+            } => "provider_refused",
             Self::NoCode => "code_missing",
             Self::Exchange { source, .. } => source.reason(),
             Self::IdToken(_) => "id_token_refused",
@@ -162,8 +177,11 @@ impl LoginError {
             }
             Self::TooMany { .. } => "rate_limited",
             Self::State(_) => "invalid_state",
-            Self::Denied(Denial::AccessDenied) => "access_denied",
-            Self::Denied(_) | Self::IdToken(_) | Self::Profile(_) => "provider_error",
+            Self::Denied {
+                denial: Denial::AccessDenied,
+                ..
+            } => "access_denied",
+            Self::Denied { .. } | Self::IdToken(_) | Self::Profile(_) => "provider_error",
             Self::Exchange { source, .. } => source.code(),
             Self::NotAllowed | Self::NotLocal => "access_denied",
             Self::Disabled { .. } => "user_disabled",
@@ -180,11 +198,14 @@ impl LoginError {
             | Self::OtherIssuer
             | Self::NoCode => StatusCode::BAD_REQUEST,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Denied(Denial::AccessDenied)
+            Self::Denied {
+                denial: Denial::AccessDenied,
+                ..
+            }
             | Self::NotAllowed
             | Self::Disabled { .. }
             | Self::NotLocal => StatusCode::FORBIDDEN,
-            Self::Denied(_) | Self::IdToken(_) | Self::Profile(_) => StatusCode::BAD_GATEWAY,
+            Self::Denied { .. } | Self::IdToken(_) | Self::Profile(_) => StatusCode::BAD_GATEWAY,
             Self::Exchange { source, .. } => source.status(),
             Self::Store(_) | Self::Busy | Self::Random(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -198,8 +219,11 @@ impl LoginError {
             Self::Parameters(_) => "The parameters are not valid",
             Self::State(_) => "State parameter validation failed",
             Self::OtherIssuer => "The answer does not come from the provider that was asked",
-            Self::Denied(Denial::AccessDenied) => "User denied authorization",
-            Self::Denied(_) => "The login provider refused",
+            Self::Denied {
+                denial: Denial::AccessDenied,
+                ..
+            } => "User denied authorization",
+            Self::Denied { .. } => "The login provider refused",
             Self::NoCode => "The login provider sent no code",
             Self::Exchange { source, .. } => source.message(),
             Self::IdToken(_) | Self::Profile(_) => {
@@ -225,17 +249,25 @@ impl LoginError {
                 "This happens when signing in took too long, was done twice, or was begun in another browser. Start \
                  again, and finish in the same browser."
             }
-            Self::Denied(Denial::AccessDenied) => {
-                "Nothing was changed. Start again if you did not mean to refuse."
-            }
+            Self::Denied {
+                denial: Denial::AccessDenied,
+                ..
+            } => "Nothing was changed. Start again if you did not mean to refuse.",
             Self::NotAllowed | Self::Disabled { .. } => {
                 "Ask whoever operates this gateway to let you in."
             }
             Self::NotLocal => "Open it on the computer that runs the gateway.",
-            Self::Denied(Denial::Unavailable) | Self::Store(_) | Self::Busy | Self::Random(_) => {
-                "Try again in a minute."
+            Self::Denied {
+                denial: Denial::Unavailable,
+                ..
             }
-            Self::Denied(Denial::Other)
+            | Self::Store(_)
+            | Self::Busy
+            | Self::Random(_) => "Try again in a minute.",
+            Self::Denied {
+                denial: Denial::Other,
+                ..
+            }
             | Self::Exchange { .. }
             | Self::IdToken(_)
             | Self::Profile(_) => {
@@ -247,7 +279,10 @@ impl LoginError {
     /// Whether the body is the flat one of OAuth: what the provider said is (C54), what we found is not.
     pub(super) const fn is_flat(&self) -> bool {
         match self {
-            Self::Denied(Denial::AccessDenied) => true,
+            Self::Denied {
+                denial: Denial::AccessDenied,
+                ..
+            } => true,
             Self::Exchange { source, .. } => source.is_flat(),
             _ => false,
         }

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::exchange::{Departure, ExchangeError, Party, ProviderTokens};
+use super::exchange::{Departure, ExchangeError, Party};
 use super::facts::Facts;
 use super::settings::Endpoints;
+use super::tokens::ProviderTokens;
 use crate::clock::Clock;
 use crate::fetch::{Address, FetchError};
 use crate::secret::Secret;

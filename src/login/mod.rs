@@ -19,12 +19,16 @@ mod exchange;
 mod facts;
 mod github;
 mod oidc;
+mod provider;
 pub mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tokens;
 
 pub use attempt::Next;
-pub use desk::{Desk, Offer, SetupError, SignedIn};
+pub use desk::{Desk, Offer, SignedIn};
 pub use error::LoginError;
-pub use exchange::{ExchangeError, ProviderTokens};
+pub use exchange::ExchangeError;
+pub use provider::SetupError;
 pub use settings::{Allow, Endpoints, Kind, ProviderSettings, Settings};
+pub use tokens::ProviderTokens;

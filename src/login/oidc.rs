@@ -10,8 +10,9 @@ use url::Url;
 
 use super::discovery::{Discovery, Metadata};
 use super::error::LoginError;
-use super::exchange::{Departure, ExchangeError, Party, ProviderTokens};
+use super::exchange::{Departure, ExchangeError, Party};
 use super::facts::Facts;
+use super::tokens::ProviderTokens;
 use crate::auth::id_token::{IdTokens, Occasion, Trust};
 use crate::clock::Clock;
 use crate::fetch::Address;

@@ -43,10 +43,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
     let global = a & 0xe000 == 0x2000;
     // Protocol assignments with Teredo, benchmarks and ORCHID; documentation; 6to4; documentation.
-    let special = (a == 0x2001 && b < 0x0200)
-        || (a == 0x2001 && b == 0x0db8)
-        || a == 0x2002
-        || (a == 0x3fff && b < 0x1000);
+    let special =
+        (a == 0x2001 && (b < 0x0200 || b == 0x0db8)) || a == 0x2002 || (a == 0x3fff && b < 0x1000);
     global && !special
 }
 

@@ -224,10 +224,12 @@ impl Server {
     ) -> Reply {
         let error = refusal.error();
         let description = error.description();
-        let mut params = vec![
-            ("error", error.code()),
-            ("error_description", description.as_ref()),
-        ];
+        // The closest of the codes that clients expect here (RFC 6749 section 4.1.2.1).
+        let code = match error {
+            OauthError::Slow(_) => OauthError::Unavailable.code(),
+            other => other.code(),
+        };
+        let mut params = vec![("error", code), ("error_description", description.as_ref())];
         params.extend(state.map(|state| ("state", state)));
         params.push(("iss", self.settings.issuer.as_str()));
         let reply = Reply::redirect(&redirect::with_params(redirect_uri, &params));

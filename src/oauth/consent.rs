@@ -12,7 +12,7 @@ use super::error::{OauthError, Refusal};
 use super::pending::{Pending, SignedIn};
 use crate::grants::opaque;
 use crate::random;
-use crate::store::{Held, Record, Table, record};
+use crate::store::{Held, Key, Record, Store, StoreError, Table, record};
 use crate::users::{self, User};
 use crate::web::pages::{self, Consent};
 use crate::web::{Reply, Visit};
@@ -31,7 +31,7 @@ impl Record for Remembered {
     const VERSION: u16 = 1;
 }
 
-/// What is wrong with an answer.
+/// What is said about a request that nobody waits for any more.
 const EXPIRED: &str = "the request is over: it took too long, or was answered before";
 
 impl Server {
@@ -44,6 +44,25 @@ impl Server {
                 self.refuse_on_page(visit, &refusal).await
             }
         }
+    }
+
+    /// Ends the request whose user said no at the login provider: the client is told (RFC 6749 section 4.1.2.1).
+    pub async fn decline(&self, pending_id: &str, visit: &Visit) -> Reply {
+        match self.declined(pending_id, visit).await {
+            Ok(reply) => reply,
+            Err(refusal) => self.refuse_on_page(visit, &refusal).await,
+        }
+    }
+
+    async fn declined(&self, id: &str, visit: &Visit) -> Result<Reply, Refusal> {
+        let missing = || OauthError::request(EXPIRED);
+        let held = self.pending(id).await?.ok_or_else(missing)?;
+        self.check_browser(&held.record, visit)?;
+        let pending = self.take_pending(id).await?.ok_or_else(missing)?;
+        let error = OauthError::Denied("the user did not sign in");
+        let refusal = Refusal::from(error).of_client(&pending.client);
+        let state = pending.state.as_deref();
+        Ok(self.refuse_to_client(&pending.redirect_uri, state, &refusal))
     }
 
     async fn ask(&self, id: &str, user: &User, visit: &Visit) -> Result<Reply, Refusal> {
@@ -237,6 +256,28 @@ impl Server {
         Ok(())
     }
 }
+
+/// Forgets what a user has allowed: they are asked again. Says how much there was.
+///
+/// # Errors
+/// [`StoreError`]; what was not reached is still there.
+pub async fn forget_consents(store: &dyn Store, user: &str) -> Result<usize, StoreError> {
+    let prefix = format!("{user}/");
+    let mut forgotten = 0;
+    loop {
+        let page = store.scan(Table::Consent, &prefix, None, PAGE).await?;
+        if page.is_empty() {
+            return Ok(forgotten);
+        }
+        for (id, _) in page {
+            store.delete(&Key::new(Table::Consent, id)).await?;
+            forgotten += 1;
+        }
+    }
+}
+
+/// How many are forgotten at once.
+const PAGE: usize = 200;
 
 /// Where the consent of a user to a client at an address is kept.
 fn place(pending: &Pending, user: &str) -> String {

@@ -38,8 +38,10 @@ impl Server {
         let members = if token.starts_with(opaque::REFRESH) {
             self.about_refresh(token).await?
         } else {
-            let principal = self.own_principal(token).await?;
-            principal.map(|principal| self.about_access(&principal))
+            match self.own_principal(token).await? {
+                Some(principal) => Some(self.about_access(&principal, token).await),
+                None => None,
+            }
         };
         let mut document = Map::new();
         document.insert("active".into(), json!(members.is_some()));
@@ -47,7 +49,7 @@ impl Server {
         Ok(Reply::json(StatusCode::OK, &document).detail("client_id", client.id))
     }
 
-    fn about_access(&self, principal: &Principal) -> Map<String, Value> {
+    async fn about_access(&self, principal: &Principal, token: &str) -> Map<String, Value> {
         let scopes: Vec<&str> = principal.scopes().iter().map(String::as_str).collect();
         let optional = [
             ("client_id", principal.client_id()),
@@ -59,6 +61,7 @@ impl Server {
         members.insert("token_type".into(), json!("Bearer"));
         members.insert("iss".into(), json!(principal.issuer()));
         members.insert("sub".into(), json!(format!("user_{}", principal.user())));
+        members.insert("aud".into(), json!(self.audience_of(token).await));
         members.insert("scope".into(), json!(scopes.join(" ")));
         members.insert("exp".into(), json!(principal.expires_at().seconds()));
         let issued_at = principal.issued_at().map(|at| at.seconds());

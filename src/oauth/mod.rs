@@ -50,8 +50,10 @@ use client::registry::Registry;
 use client::{Client, KnownClientError};
 use error::OauthError;
 use scopes::Scopes;
-pub use settings::{Resource, Settings};
 use throttle::Throttle;
+
+pub use consent::forget_consents;
+pub use settings::{Resource, Settings};
 
 /// What an authorization server is made of.
 #[derive(Debug)]

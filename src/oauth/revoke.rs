@@ -102,4 +102,17 @@ impl Server {
         }
         Ok(None)
     }
+
+    /// Which of our resources an access token is good for.
+    pub(super) async fn audience_of(&self, token: &str) -> Vec<&str> {
+        let mut audience = Vec::new();
+        if let Ok(bearer) = Bearer::parse(token, TOKEN_MAX_BYTES) {
+            for resource in &self.resources {
+                if self.verifier.verify(&bearer, &resource.id).await.is_ok() {
+                    audience.push(resource.id.as_str());
+                }
+            }
+        }
+        audience
+    }
 }

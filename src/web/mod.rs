@@ -16,9 +16,9 @@ pub mod reply;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, USER_AGENT};
+use http::header::{CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::de::DeserializeOwned;
 
 pub use params::{Params, ParamsError};
@@ -46,11 +46,18 @@ pub struct Visit {
 impl Visit {
     /// From a head and a body that were read.
     pub fn new(head: &Parts, body: Bytes, address: IpAddr, request_id: &str) -> Self {
+        let mut headers = head.headers.clone();
+        // HTTP/2 says the host in another place (RFC 9113 section 8.3.1); the limits stage has seen that there is one.
+        if let Some(authority) = head.uri.authority()
+            && let Ok(host) = HeaderValue::from_str(authority.as_str())
+        {
+            headers.entry(HOST).or_insert(host);
+        }
         Self {
             method: head.method.clone(),
             path: head.uri.path().to_owned(),
             query: head.uri.query().map(str::to_owned),
-            headers: head.headers.clone(),
+            headers,
             body,
             address,
             request_id: request_id.to_owned(),
@@ -120,5 +127,25 @@ impl Visit {
             None => self.headers.contains_key(&FETCH_SITE),
             Some(site) => !matches!(site, "none" | "same-origin"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn rfc9113_s8_3_1_the_host_of_http_2_is_a_host_like_any_other() {
+        let of = |request: Request<()>| {
+            let (head, ()) = request.into_parts();
+            let visit = Visit::new(&head, Bytes::new(), IpAddr::from([127, 0, 0, 1]), "req_1");
+            visit.header(&HOST).map(str::to_owned)
+        };
+        let two = Request::get("https://gw.test:8443/auth/login");
+        assert_eq!(of(two.body(()).unwrap()).as_deref(), Some("gw.test:8443"));
+        let one = Request::get("/auth/login").header(HOST, "gw.test");
+        assert_eq!(of(one.body(()).unwrap()).as_deref(), Some("gw.test"));
     }
 }

@@ -159,9 +159,11 @@ export function fetchSite(from, chain) {
   return chain.every(one => one.origin === from.origin) ? 'same-origin' : 'same-site';
 }
 
-function exchange(url, options, form) {
+/** One request over a connection of its own, so that whoever stands behind one address takes turns. */
+export function exchange(url, options, form) {
   return new Promise((done, failed) => {
-    const request = (url.protocol === 'https:' ? https : http).request(url, options, response => {
+    const { request: begin } = url.protocol === 'https:' ? https : http;
+    const request = begin(url, { ...options, agent: false }, response => {
       const parts = [];
       let size = 0;
       response.on('data', part => {

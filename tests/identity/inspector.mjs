@@ -61,6 +61,13 @@ function inspect(server, ...more) {
   });
 }
 
+/** Ends a process, and waits for its end. */
+const gone = child =>
+  new Promise(done => {
+    child.once('close', done);
+    child.kill('SIGKILL');
+  });
+
 const call = async (name, args, server = plainly) => {
   const out = await inspect(server, '--method', 'tools/call', '--tool-name', name, '--tool-args-json', JSON.stringify(args));
   const { result = JSON.parse(out) } = JSON.parse(out);
@@ -81,6 +88,8 @@ await run({
     return `answered: ${await call(env.further, { record: '1' }, server)}`;
   },
   hold: key => call('hold_open', { key }),
-  close: () => children.forEach(child => child.kill()),
+  // It waits for a new sign-in at the only port that it has for answers.
+  release: () => Promise.all([...children].map(gone)),
+  close: () => Promise.all([...children].map(gone)),
 });
 process.exit(0);

@@ -50,8 +50,8 @@ export function asked() {
 
 /**
  * Takes the steps. `client` offers `connect()`, `echo(text)`, `further()` (calls the tool that needs
- * more), `hold(key)` (a call that stays open, as a promise of how it ended), `close()`, and, where the
- * client shows it, `token()`.
+ * more), `hold(key)` (a call that stays open, as a promise of how it ended), `close()`, and, where they
+ * mean something, `token()` and `release()`, which gives up the held call.
  */
 export async function run(client) {
   await step('connect', async () => {
@@ -110,13 +110,23 @@ async function cut(client) {
   });
 
   await step('out', async () => {
-    const said = await client.echo('let me in').then(
+    const began = Date.now();
+    await client.release?.();
+    const refused = client.echo('let me in').then(
       text => assert.fail(`answered: ${text}`),
       error => `${error.message}`.split('\n')[0].slice(0, 160),
     );
-    return `a disabled user gets nothing more: ${said}`;
+    // Most clients send the user to sign in again, and wait for an answer that never comes.
+    const barred = until(() => turnedAway(began), 20_000, 'neither refused nor turned away').then(
+      page => `the browser shows ${page.status} "${page.title}"`,
+    );
+    return `a disabled user gets nothing more: ${await Promise.race([refused, barred])}`;
   });
 }
+
+/** The page that the gateway turned the user away with, since then. */
+const turnedAway = since =>
+  lines(process.env.AGENT_LOG).find(one => one.event === 'end' && one.status === 403 && one.at >= since);
 
 /** Whether a call with this key arrived at the server behind the gateway. */
 const arrived = key => existsSync(process.env.FIXTURE_LOG) && readFileSync(process.env.FIXTURE_LOG, 'utf8').includes(key);

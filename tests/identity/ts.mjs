@@ -44,7 +44,7 @@ class Login {
     assert.equal(url.searchParams.get('code_challenge_method'), 'S256');
     this.agent.write('begin', url, { scope: url.searchParams.get('scope') });
     const { url: back, last } = await this.agent.open(url.href, { stopAt: REDIRECT });
-    this.agent.write('end', back, {});
+    this.agent.write('end', back, { status: last?.status, title: last?.title });
     if (last) throw new Error(`not let in: ${last.status} ${last.heading}`);
     assert.equal(back.searchParams.get('state'), this.expected, 'the state is ours');
     assert.ok(back.searchParams.get('iss'), 'RFC 9207: the answer says who gives it');

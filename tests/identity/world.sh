@@ -17,28 +17,32 @@ certificates() {
   (
     cd "$work"
     umask 077
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 \
       -subj "/CN=Sallygate proof" -addext "keyUsage=critical,keyCertSign,cRLSign" \
       -keyout ca.key -out ca.pem
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
       -subj "/CN=localhost" -keyout tls.key -out tls.csr
-    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n' >tls.ext
-    openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+    printf 'subjectAltName=DNS:localhost,IP:127.0.0.1,DNS:mcp.example.com\nextendedKeyUsage=serverAuth\n' >tls.ext
+    openssl x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 90 \
       -extfile tls.ext -out tls.pem
   ) >"$work/openssl.log" 2>&1 || fail "openssl made no certificate: $(tail -3 "$work/openssl.log")"
 }
 
-# Everything that this proof knows about the gateway's configuration.
+# Everything that this proof knows about the gateway's configuration: port, server behind it, state folder, public
+# port, store.
 gateway_config() {
-  local port=$1 upstream=$2
+  local port=$1 upstream=$2 state=$3 public=${4:-$1} store=${5:-}
+  # Without the Redis nobody is let in before the short access tokens end.
+  [ -z "$store" ] || printf '%s\n' "store: { url: '$store' }" "sessions: { key_file: $work/session.key }" \
+    "revocation: { stale_after: 1s }"
   cat <<YAML
 listen:
   address: 127.0.0.1:$port
-  public_url: https://localhost:$port
+  public_url: https://localhost:$public
   tls:
     cert_file: $work/tls.pem
     key_file: $work/tls.key
-state_dir: $work/state
+state_dir: $state
 auth:
   # Otherwise a token would be good for as much longer as clocks may differ.
   leeway: 0s
@@ -55,6 +59,13 @@ login:
       client_secret: $oidc_secret
       ca_file: $work/ca.pem
       claims: { tier: tier, team: team, roles: roles }
+    - name: liar
+      kind: oidc
+      label: A provider that lies
+      issuer: $liar_url
+      client_id: sallygate
+      client_secret: $oidc_secret
+      ca_file: $work/ca.pem
     - name: clickup
       kind: clickup
       label: ClickUp
@@ -99,13 +110,13 @@ metrics:
 YAML
 }
 
-# What disables a user, as a JSON array.
+# What disables a user, as a JSON array: user, configuration.
 disable_command() {
   if [ -n "${STAND_IN:-}" ]; then
     printf '["curl","-fsS","--cacert","%s/ca.pem","-X","POST","%s/stand-in/disable?user=%s"]' \
       "$work" "$issuer" "$1"
   else
-    printf '["%s","user","disable","%s","--config","%s/sallygate.yaml"]' "$gateway" "$1" "$work"
+    printf '["%s","user","disable","%s","--config","%s"]' "$gateway" "$1" "${2:-$work/sallygate.yaml}"
   fi
 }
 
@@ -130,7 +141,7 @@ client_for() {
 
 # Starts everything; leaves $issuer, $route_url, $documents_url and $bin.
 raise_world() {
-  local port upstream
+  local port
   export NODE_EXTRA_CA_CERTS=$work/ca.pem
   export TLS_CERT=$work/tls.pem TLS_KEY=$work/tls.key
   browsers
@@ -139,13 +150,16 @@ raise_world() {
   port=$(free_port)
   issuer=https://localhost:$port
   route_url=$issuer/fixture
-  export REDIRECT_URIS=$issuer/auth/callback
+  fleet_port=$(free_port)
+  export REDIRECT_URIS=$issuer/auth/callback,https://localhost:$fleet_port/auth/callback
   LOG=$work/provider.jsonl start provider "$node" "$home/provider.mjs"
   provider_url=$url
   LOG=$work/clickup.jsonl start clickup "$node" "$home/clickup.mjs"
   clickup_url=$url
   LOG=$work/github.jsonl start github "$node" "$home/github.mjs"
   github_url=$url
+  LOG=$work/liar.jsonl start liar "$node" "$home/liar.mjs"
+  liar_url=$url
   LOG=$work/documents.jsonl start documents "$node" "$home/documents.mjs"
   documents_url=$url
   if [ -n "${STAND_IN:-}" ]; then stand_in "$port" "$upstream"; else open_gateway "$port" "$upstream"; fi
@@ -160,11 +174,40 @@ stand_in() {
 }
 
 open_gateway() {
-  local port=$1 random=("$node" -p 'require("crypto").randomBytes(32).toString("hex")')
-  (umask 077 && "${random[@]}" >"$work/key" && gateway_config "$port" "$2" >"$work/sallygate.yaml")
+  local random=("$node" -p 'require("crypto").randomBytes(32).toString("hex")')
+  (umask 077 && "${random[@]}" >"$work/key" && "${random[@]}" >"$work/session.key")
   ENCRYPTION_KEY=$("${random[@]}")
   export ENCRYPTION_KEY
-  "$gateway" run --config "$work/sallygate.yaml" >"$work/gateway.out" 2>"$work/gateway.err" &
+  (umask 077 && gateway_config "$1" "$2" "$work/state" >"$work/sallygate.yaml")
+  run_gateway gateway "$1" "$work/sallygate.yaml"
+}
+
+# Name, port, configuration.
+run_gateway() {
+  "$gateway" run --config "$3" >"$work/$1.out" 2>"$work/$1.err" &
   started+=("$!")
-  await_port gateway "$port" "$!"
+  await_port "$1" "$2" "$!"
+}
+
+# Two gateways on one Redis, behind one address that gives each connection to the next of them. Leaves $fleet_url,
+# $redis_port, $redis_pid and $redis, the command that starts the Redis.
+raise_fleet() {
+  local one port ports=() password=canary-not-a-real-redis-password
+  redis_port=$(free_port)
+  mkdir -p "$work/redis"
+  redis=("$REDIS_SERVER" --bind 127.0.0.1 --port "$redis_port" --dir "$work/redis" --save ''
+    --appendonly yes --appendfsync always --requirepass "$password")
+  "${redis[@]}" >"$work/redis.out" 2>&1 &
+  redis_pid=$!
+  started+=("$redis_pid")
+  await_port redis "$redis_port" "$redis_pid"
+  for one in one two; do
+    port=$(free_port)
+    ports+=("$port")
+    (umask 077 && gateway_config "$port" "$upstream" "$work/state-$one" "$fleet_port" \
+      "redis://:$password@127.0.0.1:$redis_port/0" >"$work/$one.yaml")
+    run_gateway "$one" "$port" "$work/$one.yaml"
+  done
+  PORT=$fleet_port PORTS="${ports[*]}" start balancer "$node" "$home/balancer.mjs"
+  fleet_url=https://localhost:$fleet_port/fixture
 }

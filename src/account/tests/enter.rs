@@ -190,11 +190,9 @@ async fn a_user_whose_access_was_withdrawn_gets_no_session() {
 #[tokio::test]
 async fn the_request_of_a_client_goes_on_after_the_login() {
     let rig = Rig::of(&["clickup"]).await;
-    let query = "response_type=code&client_id=reports&redirect_uri=https://reports.test/back&state=s\
-        &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
     let sent = rig
         .server
-        .answer(&by_browser(visit("/oauth/authorize", query)))
+        .answer(&by_browser(visit("/oauth/authorize", AUTHORIZE)))
         .await;
     let gone = away_with_all_cookies(&sent);
     let reply = rig.account.answer(&by_browser(gone)).await;
@@ -208,6 +206,39 @@ async fn the_request_of_a_client_goes_on_after_the_login() {
         "nothing was allowed yet"
     );
 }
+
+#[tokio::test]
+async fn rfc6749_s4_1_2_1_a_client_that_waits_is_told_that_the_user_said_no() {
+    let rig = Rig::of(&["clickup"]).await;
+    let sent = rig
+        .server
+        .answer(&by_browser(visit("/oauth/authorize", AUTHORIZE)))
+        .await;
+    let mut gone = away_with_all_cookies(&sent);
+    gone.query = Some(format!("state={}&error=access_denied", away(&sent).state));
+    let reply = rig.account.answer(&by_browser(gone.clone())).await;
+    assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", text_of(&reply));
+    let to = url::Url::parse(reply.headers[LOCATION].to_str().unwrap()).unwrap();
+    assert!(
+        to.as_str().starts_with("https://reports.test/back?"),
+        "{to}"
+    );
+    let param = |name: &str| {
+        let mut pairs = to.query_pairs();
+        let found = pairs.find(|(known, _)| known == name);
+        found.map(|(_, value)| value.into_owned())
+    };
+    assert_eq!(param("error").as_deref(), Some("access_denied"));
+    assert_eq!(param("state").as_deref(), Some("s"));
+    assert_eq!(param("iss").as_deref(), Some("https://gw.test"));
+    assert_eq!(reply.note.refused, Some("access_denied"));
+    // The request is over, and so is the login.
+    let again = rig.account.answer(&by_browser(gone)).await;
+    assert_eq!(again.status, StatusCode::BAD_REQUEST);
+}
+
+const AUTHORIZE: &str = "response_type=code&client_id=reports&redirect_uri=https://reports.test/back&state=s\
+    &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
 
 /// The visit of a browser that comes back with every cookie that it was given.
 fn away_with_all_cookies(sent: &crate::web::Reply) -> crate::web::Visit {

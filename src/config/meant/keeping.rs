@@ -30,6 +30,8 @@ pub struct Store {
 pub struct Vault {
     /// Where.
     pub mode: VaultMode,
+    /// How its key is made.
+    pub kdf: VaultKdf,
     /// How long an opened one stays in memory.
     pub cache: Duration,
 }
@@ -43,6 +45,17 @@ pub enum VaultMode {
     Keychain,
     /// In memory.
     Memory,
+}
+
+/// How the key of the vault is made of the configured text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VaultKdf {
+    /// Random bytes as they are, texts stretched.
+    Auto,
+    /// Random bytes alone.
+    Hkdf,
+    /// Stretched, whatever they are.
+    Argon2id,
 }
 
 /// How fast a revocation bites.
@@ -74,9 +87,41 @@ impl From<&raw::Vault> for Vault {
                 raw::VaultMode::Keychain => VaultMode::Keychain,
                 raw::VaultMode::Memory => VaultMode::Memory,
             },
+            kdf: match raw.kdf {
+                raw::VaultKdf::Auto => VaultKdf::Auto,
+                raw::VaultKdf::Hkdf => VaultKdf::Hkdf,
+                raw::VaultKdf::Argon2id => VaultKdf::Argon2id,
+            },
             cache: raw.cache.0,
         }
     }
+}
+
+/// A key of the vault, where there is one.
+type SealingKey = Option<Secret<Vec<u8>>>;
+/// The same as the setting, its text and its file.
+type Written<'r> = (&'static str, Option<&'r raw::Literal>, Option<&'r str>);
+
+/// The key of the vault, and the one before it.
+pub(super) fn sealing_keys(raw: &raw::Config, review: &mut Review) -> (SealingKey, SealingKey) {
+    // Only the vault stretches; elsewhere the key is used as it is.
+    let stretched =
+        raw.vault.mode == raw::VaultMode::Vault && raw.vault.kdf == raw::VaultKdf::Argon2id;
+    let mut key = |(path, literal, file): Written<'_>| match stretched {
+        true => review.stretched_key(path, literal, file),
+        false => review.key(path, literal, file),
+    };
+    let current = key((
+        "encryption_key",
+        raw.encryption_key.as_ref(),
+        raw.encryption_key_file.as_deref(),
+    ));
+    let previous = key((
+        "encryption_key_previous",
+        raw.encryption_key_previous.as_ref(),
+        raw.encryption_key_previous_file.as_deref(),
+    ));
+    (current, previous)
 }
 
 pub(super) fn store(raw: &raw::Store, state_dir: &Path, review: &mut Review) -> Store {

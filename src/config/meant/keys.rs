@@ -12,6 +12,8 @@ use crate::secret::Secret;
 
 /// Fewest bytes in a key.
 pub(in crate::config) const KEY_BYTES: usize = 32;
+/// Fewest bytes in a passphrase.
+pub(in crate::config) const PASSPHRASE_BYTES: usize = 16;
 /// Fewest different bytes in a key. 32 random bytes have fewer than 20 less than once in a million million draws; texts
 /// made of hex digits have up to 16.
 const DIFFERENT: usize = 10;
@@ -19,8 +21,8 @@ const DIFFERENT: usize = 10;
 /// Why a key is refused. The key itself is never part of it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::config) enum WeakKey {
-    #[error("has {0} bytes, a key needs at least {KEY_BYTES}")]
-    Short(usize),
+    #[error("has {0} bytes, a key needs at least {1}")]
+    Short(usize, usize),
     #[error("repeats itself, so it is not random")]
     Repeating,
 }
@@ -53,10 +55,10 @@ fn hex(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// Could the key be random?
-pub(in crate::config) fn strong(key: &[u8]) -> Result<(), WeakKey> {
-    if key.len() < KEY_BYTES {
-        return Err(WeakKey::Short(key.len()));
+/// Could the key be random, or a passphrase of at least so many bytes that is worth stretching?
+pub(in crate::config) fn strong(key: &[u8], least: usize) -> Result<(), WeakKey> {
+    if key.len() < least {
+        return Err(WeakKey::Short(key.len(), least));
     }
     let different: BTreeSet<u8> = key.iter().copied().collect();
     if different.len() < DIFFERENT {
@@ -81,14 +83,21 @@ mod tests {
     #[test]
     fn r082_r083_short_and_repeating_keys_are_refused() {
         for (text, error) in [
-            ("", WeakKey::Short(0)),
-            ("canary", WeakKey::Short(6)),
-            ("canary-not-a-real-secret-31-byt", WeakKey::Short(31)),
+            ("", WeakKey::Short(0, KEY_BYTES)),
+            ("canary", WeakKey::Short(6, KEY_BYTES)),
+            (
+                "canary-not-a-real-secret-31-byt",
+                WeakKey::Short(31, KEY_BYTES),
+            ),
             (&"a".repeat(64), WeakKey::Repeating),
             (&"00".repeat(32), WeakKey::Repeating),
             (&"abc".repeat(30), WeakKey::Repeating),
         ] {
-            assert_eq!(strong(decode(text).expose()), Err(error), "{text}");
+            assert_eq!(
+                strong(decode(text).expose(), KEY_BYTES),
+                Err(error),
+                "{text}"
+            );
         }
     }
 
@@ -104,7 +113,7 @@ mod tests {
         ] {
             let key = decode(&text);
             assert_eq!(key.expose(), &meant);
-            assert_eq!(strong(key.expose()), Ok(()));
+            assert_eq!(strong(key.expose(), KEY_BYTES), Ok(()));
         }
     }
 }

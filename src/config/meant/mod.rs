@@ -29,7 +29,7 @@ pub use credential::{
     ClientAuth, Credential, CredentialKind, CredentialSubject, PerUser, SigningKey, TokenEndpoint,
     Wish,
 };
-pub use keeping::{Revocation, Store, Vault, VaultMode};
+pub use keeping::{Revocation, Store, Vault, VaultKdf, VaultMode};
 pub use keys::decode;
 pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};
 pub use login::{Addresses, Allow, Provider, ProviderKind};
@@ -147,16 +147,7 @@ pub(in crate::config) fn mean(
     let audit = records::audit(&raw.audit, &state_dir, review);
     let metrics = records::metrics(&raw.metrics, review);
     let sessions = records::sessions(&raw.sessions, review);
-    let encryption_key = review.key(
-        "encryption_key",
-        raw.encryption_key.as_ref(),
-        raw.encryption_key_file.as_deref(),
-    );
-    let encryption_key_previous = review.key(
-        "encryption_key_previous",
-        raw.encryption_key_previous.as_ref(),
-        raw.encryption_key_previous_file.as_deref(),
-    );
+    let (encryption_key, encryption_key_previous) = keeping::sealing_keys(&raw, review);
     let providers = login::providers(&raw.login, &quotas, profile, review);
     let public_url = listen.as_ref().map(|listen| listen.public_url.as_str());
     login::redirect_uri(&raw.login, public_url, review);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::keys::{decode, strong};
+use super::keys::{KEY_BYTES, PASSPHRASE_BYTES, decode, strong};
 use crate::config::mistake::{Mistake, Origin, Warning};
 use crate::config::raw::Literal;
 use crate::secret::Secret;
@@ -90,7 +90,18 @@ impl Review {
         literal: Option<&Literal>,
         file: Option<&str>,
     ) -> Option<Secret<Vec<u8>>> {
-        self.key_text(path, literal, file)
+        self.key_text(path, literal, file, KEY_BYTES)
+            .map(|text| decode(text.expose()))
+    }
+
+    /// A key that may be a passphrase, since it is stretched before it seals anything.
+    pub(super) fn stretched_key(
+        &mut self,
+        path: &str,
+        literal: Option<&Literal>,
+        file: Option<&str>,
+    ) -> Option<Secret<Vec<u8>>> {
+        self.key_text(path, literal, file, PASSPHRASE_BYTES)
             .map(|text| decode(text.expose()))
     }
 
@@ -102,7 +113,7 @@ impl Review {
         literal: Option<&Literal>,
         file: Option<&str>,
     ) -> Option<Secret<Vec<u8>>> {
-        let text = self.key_text(path, literal, file)?;
+        let text = self.key_text(path, literal, file, KEY_BYTES)?;
         Some(Secret::new(text.expose().as_bytes().to_vec()))
     }
 
@@ -132,6 +143,7 @@ impl Review {
         path: &str,
         literal: Option<&Literal>,
         file: Option<&str>,
+        least: usize,
     ) -> Option<Secret<String>> {
         let file_path = format!("{path}_file");
         let (path, text) = match (literal, file) {
@@ -145,7 +157,7 @@ impl Review {
             (None, Some(name)) => (file_path.as_str(), self.secret_file(&file_path, name)?),
         };
         let key = decode(text.expose());
-        if let Err(weak) = strong(key.expose()) {
+        if let Err(weak) = strong(key.expose(), least) {
             self.mistake(
                 path,
                 weak.to_string(),

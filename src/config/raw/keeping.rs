@@ -37,6 +37,9 @@ impl Default for Store {
 pub(in crate::config) struct Vault {
     /// `vault` seals them in the store, `keychain` in the keychain of this machine, `memory` forgets them at the end.
     pub(in crate::config) mode: VaultMode,
+    /// How the key is made of `encryption_key`. `auto`: 32 random bytes are used as they are, any other text is stretched.
+    /// `hkdf` takes nothing but random bytes. `argon2id` stretches every text; a passphrase of 16 characters is then enough.
+    pub(in crate::config) kdf: VaultKdf,
     /// How long an opened credential stays in memory.
     #[schemars(extend("x-min" = "0s", "x-max" = "60s"))]
     pub(in crate::config) cache: Span,
@@ -46,6 +49,7 @@ impl Default for Vault {
     fn default() -> Self {
         Self {
             mode: VaultMode::Vault,
+            kdf: VaultKdf::Auto,
             cache: Span::seconds(60),
         }
     }
@@ -59,6 +63,16 @@ pub(in crate::config) enum VaultMode {
     Vault,
     Keychain,
     Memory,
+}
+
+/// How the key of the vault is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub(in crate::config) enum VaultKdf {
+    Auto,
+    Hkdf,
+    Argon2id,
 }
 
 /// How fast a revocation bites.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub(in crate::config) use auth::{Auth, Claims, Issuer};
 pub(in crate::config) use credential::{ClientAuth, Credential, CredentialKind, CredentialSubject};
-pub(in crate::config) use keeping::{Revocation, Store, Vault, VaultMode};
+pub(in crate::config) use keeping::{Revocation, Store, Vault, VaultKdf, VaultMode};
 pub(in crate::config) use listen::{Cors, Limits, Listen, PlainHttp, Preset, Tls, TlsVersion};
 pub(in crate::config) use login::{Login, Provider, ProviderKind};
 pub(in crate::config) use oauth::{Client, Oauth};
@@ -76,7 +76,8 @@ pub(in crate::config) struct Config {
     pub(in crate::config) encryption_key: Option<Literal>,
     /// File that holds the encryption key, instead of `encryption_key`.
     pub(in crate::config) encryption_key_file: Option<String>,
-    /// The encryption key before this one, for as long as `sallygate vault rotate` has not run.
+    /// The encryption key before this one, for as long as `sallygate vault rotate` has not run. There is one: finish a
+    /// rotation before the next.
     pub(in crate::config) encryption_key_previous: Option<Literal>,
     /// File that holds the previous encryption key.
     pub(in crate::config) encryption_key_previous_file: Option<String>,

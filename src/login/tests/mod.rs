@@ -1,5 +1,6 @@
 //! The desk against fake providers on the loopback, and against those who would like to be somebody else. Refusals first.
 
+mod broken;
 pub(crate) mod fake;
 mod oidc;
 mod others;

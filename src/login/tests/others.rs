@@ -280,11 +280,13 @@ async fn a_disabled_user_and_one_who_is_not_let_in_do_not_sign_in() {
     assert_eq!(reply.note.refused, Some("user_disabled"));
 }
 
+type Change<'a> = &'a dyn Fn(&mut Visit);
+
 #[tokio::test]
 async fn the_development_login_works_on_the_loopback_only() {
     let rig = Rig::start().await;
     let away = rig.away("development", Next::Session).await;
-    let page = |change: &dyn Fn(&mut Visit)| {
+    let page = |change: Change<'_>| {
         let mut visit = away.back("");
         visit.path = "/auth/development".into();
         change(&mut visit);
@@ -293,7 +295,7 @@ async fn the_development_login_works_on_the_loopback_only() {
     let host = |text: &'static str| {
         move |visit: &mut Visit| drop(visit.headers.insert(HOST, HeaderValue::from_static(text)))
     };
-    let elsewhere: [(&str, &dyn Fn(&mut Visit)); 8] = [
+    let elsewhere: [(&str, Change<'_>); 8] = [
         ("address", &|visit| {
             visit.address = "10.0.0.1".parse().unwrap()
         }),

@@ -53,8 +53,9 @@ async fn r351_r426_r463_an_unknown_altered_or_truncated_state_is_refused() {
         .await,
         StateFault::Missing
     );
-    let cut = &away.state[..away.state.len() - 1];
-    let other_nonce = format!("{}{}", "0".repeat(64), &away.state[64..]);
+    let (cut, _) = away.state.split_at(away.state.len() - 1);
+    let (_, rest) = away.state.split_at(64);
+    let other_nonce = format!("{}{rest}", "0".repeat(64));
     for state in [
         cut,
         &other_nonce,

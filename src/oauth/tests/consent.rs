@@ -328,3 +328,15 @@ async fn rfc9207_s2_the_answer_names_its_issuer() {
     assert!(param(&to, "code").unwrap().starts_with("mcp_ac_"));
     assert_eq!(reply.note.user.as_deref(), Some("dev.12345"));
 }
+
+#[tokio::test]
+async fn what_is_forgotten_is_asked_for_again() {
+    let rig = Rig::new().await;
+    let mut first = browser();
+    let page = first.sign_in(&rig, &request()).await;
+    first.answer(&rig, &page, "allow").await;
+    let forget = |user: &'static str| crate::oauth::forget_consents(&*rig.store, user);
+    assert_eq!(forget("dev.1234").await.unwrap(), 0);
+    assert_eq!(forget("dev.12345").await.unwrap(), 1);
+    assert!(is_page(&browser().sign_in(&rig, &request()).await));
+}

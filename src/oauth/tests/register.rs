@@ -335,7 +335,7 @@ async fn rfc7591_s2_a_client_that_says_nothing_gets_a_secret_which_is_kept_as_a_
         assert!(
             !String::from_utf8(entry.value)
                 .unwrap()
-                .contains(&secret[7..])
+                .contains(secret.get(7..).unwrap())
         );
     }
     let code = rig.code(&but(&request(), "client_id", Some(id))).await;

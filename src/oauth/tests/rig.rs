@@ -1,6 +1,5 @@
 //! An authorization server, browsers and clients.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +7,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION};
+use http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -26,6 +25,8 @@ use crate::revocation::{self, Revocations};
 use crate::secret::Secret;
 use crate::store::{Memory, Store};
 use crate::web::{Reply, Visit};
+
+pub(super) use super::browser::Browser;
 
 pub(super) const PUBLIC: &str = "https://gw.test";
 pub(super) const MCP: &str = "https://gw.test/mcp";
@@ -280,66 +281,6 @@ fn clients(keys: &std::path::Path) -> Vec<KnownClient> {
             ..client("nobody", Proof::None, &[])
         },
     ]
-}
-
-/// A browser: it keeps cookies.
-#[derive(Default)]
-pub(super) struct Browser {
-    pub(super) cookies: BTreeMap<String, String>,
-    /// `Sec-Fetch-Site` of what it asks.
-    pub(super) site: Option<&'static str>,
-}
-
-impl Browser {
-    pub(super) fn visit(&self, method: Method, path: &str, params: &[(&str, &str)]) -> Visit {
-        let mut visit = visit(method, path, params);
-        let pairs = self.cookies.iter();
-        let cookies: Vec<_> = pairs
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
-        if !cookies.is_empty() {
-            let cookies = HeaderValue::try_from(cookies.join("; ")).unwrap();
-            visit.headers.insert(COOKIE, cookies);
-        }
-        if let Some(site) = self.site {
-            let name = HeaderName::from_static("sec-fetch-site");
-            visit.headers.insert(name, HeaderValue::from_static(site));
-        }
-        visit
-    }
-
-    pub(super) fn keep(&mut self, reply: &Reply) {
-        for cookie in reply.headers.get_all(SET_COOKIE) {
-            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
-            let (name, value) = pair.split_once('=').unwrap();
-            self.cookies.insert(name.into(), value.into());
-        }
-    }
-
-    pub(super) async fn authorize(&mut self, rig: &Rig, params: &[(&str, &str)]) -> Reply {
-        let visit = self.visit(Method::GET, "/oauth/authorize", params);
-        let reply = rig.server.answer(&visit).await;
-        self.keep(&reply);
-        reply
-    }
-
-    /// Up to the consent page, as the user 12345.
-    pub(super) async fn sign_in(&mut self, rig: &Rig, params: &[(&str, &str)]) -> Reply {
-        let away = self.authorize(rig, params).await;
-        rig.come_back(self, &away, "12345").await
-    }
-
-    /// Answers a consent page.
-    pub(super) async fn answer(&mut self, rig: &Rig, page: &Reply, decision: &str) -> Reply {
-        let (request, token) = form(page);
-        let params = [
-            ("request", request.as_str()),
-            ("token", &token),
-            ("decision", decision),
-        ];
-        let visit = self.visit(Method::POST, "/oauth/consent", &params);
-        rig.server.answer(&visit).await
-    }
 }
 
 /// A good authorization request.

@@ -159,6 +159,7 @@ async fn rfc7662_s2_2_a_good_token_is_described() {
         ("exp", said["exp"].clone()),
         ("jti", said["jti"].clone()),
         ("sid", said["sid"].clone()),
+        ("aud", json!([MCP])),
         ("token_type", json!("Bearer")),
     ] {
         assert_eq!(answer[member], value, "{member}");

@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ::redb::{Builder, Database, DatabaseError};
 
@@ -16,13 +17,13 @@ const LOOSE_BITS: u32 = 0o077;
 /// Any of these bits lets somebody else put files into a folder.
 const WRITABLE_BITS: u32 = 0o022;
 
+/// How often, and with what pause, a file that is in use is tried again.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// Opens the store in this file, which is made if it is not there, and brings it to today's format.
 pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
-    let file = private(path)?;
-    let database = Builder::new()
-        .set_cache_size(cache_bytes)
-        .create_file(file)
-        .map_err(|error| refused(path, &error))?;
+    let database = unlocked(path, cache_bytes)?;
     layout::prepare(&database).map_err(|unfit| match unfit {
         layout::Unfit::Newer(format) => StoreError::Unusable(format!(
             "{} has format {format}, which a newer gateway wrote; start that one, or restore a backup",
@@ -31,6 +32,23 @@ pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Database, StoreErr
         layout::Unfit::Broken(error) => StoreError::Unavailable(error.to_string()),
     })?;
     Ok(database)
+}
+
+/// The database, once nobody else has it: a process that is ending may hold it for another moment.
+fn unlocked(path: &Path, cache_bytes: usize) -> Result<Database, StoreError> {
+    let mut tries = LOCK_TRIES;
+    loop {
+        let opened = Builder::new()
+            .set_cache_size(cache_bytes)
+            .create_file(private(path)?);
+        match opened {
+            Err(DatabaseError::DatabaseAlreadyOpen) if tries > 0 => {
+                tries -= 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            opened => return opened.map_err(|error| refused(path, &error)),
+        }
+    }
 }
 
 fn refused(path: &Path, error: &DatabaseError) -> StoreError {

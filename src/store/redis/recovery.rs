@@ -168,3 +168,49 @@ async fn a_full_redis_is_an_error_and_never_an_answer() {
     let kept = store.get(&key("kept")).await.unwrap().unwrap();
     assert_eq!(kept.value, [1]);
 }
+
+/// The commands that `docs/stores.md` names, and no other.
+const ALLOWED: &str = "evalsha script|load hmget pttl zrangebylex info hset hincrby del pexpire persist time zadd zrem zscore \
+    zrangebyscore get set config|get";
+
+#[tokio::test]
+#[ignore = "needs a Redis: tests/store/run"]
+async fn a_login_with_the_documented_commands_suffices() {
+    let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/stores.md");
+    let docs = std::fs::read_to_string(docs).unwrap().to_lowercase();
+    let mut user: Vec<_> = ["--user", "gateway", "on", ">canary-right", "~sallygate:*"]
+        .map(str::to_owned)
+        .into();
+    for command in ALLOWED.split_whitespace() {
+        let word = format!("`{}`", command.replace('|', " "));
+        assert!(docs.contains(&word), "{word}");
+        user.push(format!("+{command}"));
+    }
+    let user: Vec<_> = user.iter().map(String::as_str).collect();
+    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    let server = Server::start(dir.path(), port, &user);
+    let store = server.store("gateway:canary-right@");
+    store.put(&key("one"), vec![1], None).await.unwrap();
+    let held = store.get(&key("one")).await.unwrap().unwrap();
+    let end = Some(store.clock.now().plus(Duration::from_secs(60)));
+    let replaced = store
+        .replace(&key("one"), held.revision, vec![2], end)
+        .await;
+    assert!(replaced.unwrap().is_some());
+    assert_eq!(store.scan(Table::Code, "", None, 9).await.unwrap().len(), 1);
+    assert!(store.take(&key("one")).await.unwrap().is_some());
+    assert_eq!(store.bump("count", end).await.unwrap(), 1);
+    assert_eq!(store.bump("count", end).await.unwrap(), 2);
+    let due = vec![("one".to_owned(), "0".to_owned())];
+    store.index.settle(Table::Code, due).await.unwrap();
+    store.warnings().await.unwrap();
+    // Others' keys are out of reach.
+    let foreign = Settings {
+        namespace: "foreign".into(),
+        response_timeout: Duration::from_secs(10),
+        ..Settings::default()
+    };
+    let url = format!("redis://gateway:canary-right@127.0.0.1:{port}");
+    let foreign = Redis::new(&Secret::new(url), &foreign, &clock()).unwrap();
+    assert!(foreign.get(&key("one")).await.is_err());
+}

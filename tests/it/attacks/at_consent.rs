@@ -2,7 +2,7 @@
 
 use hyper::StatusCode;
 
-use super::town::{Bend, Town, of_query};
+use super::town::{Bend, Fields, Town, of_query};
 use crate::harness::browser::{Arrived, Form};
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn consents_that_were_not_given_in_this_browser_are_refused() {
     let (at, page) = town.to_consent(&mut browser, &town.honest()).await;
     let form = Form::read(page.text());
     let action = at.join(&form.action).unwrap();
-    let filled = |bend: &dyn Fn(&mut Vec<(String, String)>)| {
+    let filled = |bend: fn(&mut Fields)| {
         let mut fields = form.hidden.clone();
         fields.push(("decision".into(), "allow".into()));
         bend(&mut fields);
@@ -50,22 +50,22 @@ async fn consents_that_were_not_given_in_this_browser_are_refused() {
     let mut foreign = browser.clone();
     foreign.forget();
     for (name, mut who, fields) in [
-        ("another browser", foreign, filled(&|_| {})),
-        ("no token", browser.clone(), filled(&|f| f.without("token"))),
+        ("another browser", foreign, filled(|_| {})),
+        ("no token", browser.clone(), filled(|f| f.without("token"))),
         (
             "a token of one's own",
             browser.clone(),
-            filled(&|f| f.set("token", "AAAA")),
+            filled(|f| f.set("token", "AAAA")),
         ),
         (
             "another request",
             browser.clone(),
-            filled(&|f| f.set("request", "AAAA")),
+            filled(|f| f.set("request", "AAAA")),
         ),
         (
             "no decision",
             browser.clone(),
-            filled(&|f| f.without("decision")),
+            filled(|f| f.without("decision")),
         ),
     ] {
         let pairs: Vec<_> = fields

@@ -11,4 +11,4 @@ mod at_register;
 mod at_token;
 mod fleet;
 mod lifecycle;
-mod town;
+pub(crate) mod town;

@@ -11,11 +11,13 @@ pub(crate) mod piecemeal;
 pub(crate) mod process;
 pub(crate) mod provider;
 pub(crate) mod raw;
+#[allow(dead_code, reason = "shared with the unit tests")]
 #[path = "../../support/redis.rs"]
 pub(crate) mod redis;
 #[path = "../../support/signer.rs"]
 pub(crate) mod signer;
 pub(crate) mod sse;
+pub(crate) mod station;
 pub(crate) mod tokens;
 pub(crate) mod upstream;
 pub(crate) mod wait;

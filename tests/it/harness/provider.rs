@@ -42,7 +42,6 @@ struct State {
     issued: u64,
     denies: bool,
     token_answer: Option<(StatusCode, Value)>,
-    asked: Vec<String>,
 }
 
 impl FakeClickUp {
@@ -93,14 +92,6 @@ impl FakeClickUp {
         self.state.lock().unwrap().user = user;
     }
 
-    /// The workspaces that it names from now on.
-    pub(crate) fn teams(&self, teams: &[(&str, &str)]) {
-        self.state.lock().unwrap().teams = teams
-            .iter()
-            .map(|(id, name)| ((*id).to_owned(), (*name).to_owned()))
-            .collect();
-    }
-
     /// From now on its user says no.
     pub(crate) fn deny(&self) {
         self.state.lock().unwrap().denies = true;
@@ -110,11 +101,6 @@ impl FakeClickUp {
     pub(crate) fn answer_tokens_with(&self, status: u16, body: Value) {
         let status = StatusCode::from_u16(status).unwrap();
         self.state.lock().unwrap().token_answer = Some((status, body));
-    }
-
-    /// The paths that it was asked for, in order.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.state.lock().unwrap().asked.clone()
     }
 }
 
@@ -135,7 +121,6 @@ async fn answer(
         .map(|body| body.to_bytes())
         .unwrap_or_default();
     let mut state = state.lock().unwrap();
-    state.asked.push(head.uri.path().to_owned());
     let bearer = head
         .headers
         .get(AUTHORIZATION)

@@ -1,5 +1,7 @@
 //! Orders over a real socket: who may give them, what they do, and what the trail says about each.
 
+mod kept;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Arc;
@@ -361,24 +363,24 @@ async fn every_order_leaves_a_line_that_says_who_gave_it() {
 #[tokio::test]
 async fn other_parts_add_verbs_of_their_own() {
     let clock = Clock::system();
-    let rotate = |call: Call| async move {
+    let boil = |call: Call| async move {
         match call.body.is_empty() {
             true => Err(Refusal::failed("nothing to do")),
-            false => Ok(json!({ "rotated": call.body.len(), "by": call.uid })),
+            false => Ok(json!({ "boiled": call.body.len(), "by": call.uid })),
         }
     };
     let verbs = verbs(&people(&clock), Sink::discard(clock)).on(
         Method::POST,
-        "/vault/rotate",
-        "vault_rotate",
-        rotate,
+        "/kettle/boil",
+        "kettle_boil",
+        boil,
     );
     let dir = tempfile::tempdir().unwrap();
     let control = Control::bind(dir.path(), Arc::new(verbs)).await.unwrap();
     let served = tokio::spawn(control.run());
     for (body, status) in [("", 503), ("{}", 200)] {
         let body = Bytes::from_static(body.as_bytes());
-        let answer = ask(dir.path(), Method::POST, "/vault/rotate", body).await;
+        let answer = ask(dir.path(), Method::POST, "/kettle/boil", body).await;
         assert_eq!(answer.unwrap().unwrap().status, status);
     }
     served.abort();
