@@ -24,7 +24,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::grants::{self, Grants, New};
 use crate::revocation::{Revocations, Settings};
 use crate::secret::Secret;
-use crate::store::{Key, Memory, Store, Table};
+use crate::store::{Key, Memory, Table};
 use crate::users::{self, Profile};
 
 /// A socket with the people behind it.
