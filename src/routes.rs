@@ -56,6 +56,16 @@ pub mod account {
     pub const ALL: [&str; 7] = [LOGIN, CALLBACK, DEVELOPMENT, REFRESH, LOGOUT, ME, API_KEY];
 }
 
+/// What people look at: no page of another origin may read it, whatever else that origin may call.
+pub const PAGES: [&str; 6] = [
+    oauth::AUTHORIZE,
+    oauth::LOGIN,
+    oauth::CONSENT,
+    account::LOGIN,
+    account::CALLBACK,
+    account::DEVELOPMENT,
+];
+
 /// What stands behind a path.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Door<'a, R> {

@@ -35,6 +35,7 @@ impl Account {
             Ok(()) => self.take_keys(&principal, visit).await,
             Err(_) => Err(refusal::unavailable(visit)),
         };
+        self.parts.revocations.left(&user);
         let mut reply = match ended {
             Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
             Err(refusal) => refusal,

@@ -21,6 +21,9 @@ pub(in crate::audit) const MAX_LINE: usize = 256 * 1024;
 
 const HEAD: &str = "chain-head.json";
 const LOCK: &str = ".lock";
+/// A process that is about to become another program holds the locks of its parent for a moment.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 const MILLIS_PER_HOUR: i64 = 3_600_000;
 
 /// One hour of the trail, counted from the Unix epoch.
@@ -93,11 +96,14 @@ pub(in crate::audit) fn lock(root: &Path) -> io::Result<Option<File>> {
         .create(true)
         .truncate(false)
         .open(root.join(LOCK))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(error)) => Err(error),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
     }
+    Ok(None)
 }
 
 fn private() -> OpenOptions {

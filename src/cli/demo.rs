@@ -42,6 +42,7 @@ pub struct Demo {
 /// What the demo tells.
 struct Facts {
     url: String,
+    base: String,
     ca_file: PathBuf,
     free: String,
     premium: String,
@@ -188,6 +189,7 @@ fn facts(config: &Config, gateway: &Gateway) -> Result<Facts, String> {
     };
     Ok(Facts {
         url: resource.to_string(),
+        base: config.listen.public_url.clone(),
         ca_file: absolute(gateway.ca_file.clone().unwrap_or_default()),
         free: token("demo_free", "free")?,
         premium: token("demo_premium", "premium")?,
@@ -210,6 +212,7 @@ impl Facts {
             .collect();
         json!({
             "url": self.url,
+            "login_url": format!("{}/auth/login", self.base),
             "ca_file": self.ca_file,
             "tokens": { "free": self.free, "premium": self.premium },
             "metrics_url": self.metrics_url,
@@ -220,6 +223,7 @@ impl Facts {
 
     fn text(&self) -> String {
         TEXT.replace("{URL}", &self.url)
+            .replace("{BASE}", &self.base)
             .replace("{CA}", &self.ca_file.display().to_string())
             .replace("{FREE}", &self.free)
             .replace("{PREMIUM}", &self.premium)

@@ -163,7 +163,10 @@ impl Rotate {
         let begin = Order::post("/vault/rotate").with(&wish);
         desk.order(&begin).await?;
         let done = loop {
-            let state = desk.order(&Order::get("/vault/rotation")).await?;
+            let state = desk.order(&Order::get("/vault/rotation")).await;
+            let state = state.map_err(|problem| {
+                format!("{problem}; what is done stays done, and `sallygate vault rotate` goes on")
+            })?;
             if !is(&state, "running") {
                 break state;
             }

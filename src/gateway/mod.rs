@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -41,10 +42,11 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
+use crate::upstream::Upstream;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
 use crate::users::membership::Memberships;
-use crate::vault::VaultError;
+use crate::vault::{Vault, VaultError};
 use crate::{login, oauth};
 use identity::Ground;
 
@@ -266,6 +268,12 @@ impl Gateway {
         let mut background = background(&pipeline, readiness, ops_socket);
         background.extend(control.map(|control| tokio::spawn(control.run())));
         background.extend(vault.map(|vault| tokio::spawn(async move { vault.keep_swept().await })));
+        let gone = revocations.gone();
+        background.push(tokio::spawn(let_go(
+            Arc::clone(&pipeline),
+            people.vault.clone(),
+            gone,
+        )));
         let keeper = Arc::clone(&revocations);
         background.push(tokio::spawn(async move { keeper.run().await }));
         let gate = Gate {
@@ -433,6 +441,31 @@ fn readiness(pipeline: &Arc<Pipeline>, revocations: &Arc<Revocations>) -> (Readi
 }
 
 /// What runs beside the requests: the operator's listener, fresh keys, and the figures that nobody pushes.
+/// Drops what routes and the vault hold in memory for users who left. What the vault has opened ends within a minute anyhow.
+async fn let_go(
+    pipeline: Arc<Pipeline>,
+    vault: Option<Arc<Vault>>,
+    mut gone: broadcast::Receiver<Arc<str>>,
+) {
+    loop {
+        let left = match gone.recv().await {
+            Ok(user) => Some(user),
+            Err(RecvError::Lagged(_)) => None,
+            Err(RecvError::Closed) => return,
+        };
+        if let (Some(user), Some(vault)) = (&left, &vault) {
+            vault.forget(user);
+        }
+        let upstreams = pipeline.routes.iter().map(|route| route.upstream());
+        for credentials in upstreams.filter_map(Upstream::credentials) {
+            match &left {
+                Some(user) => credentials.forget(user),
+                None => credentials.forget_all(),
+            }
+        }
+    }
+}
+
 fn background(
     pipeline: &Arc<Pipeline>,
     readiness: Readiness,

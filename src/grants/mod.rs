@@ -36,6 +36,8 @@ pub use terms::{GrantError, New, Rotation, Settings};
 
 /// Attempts to write a grant that others write too. The first one that writes decides what the others answer.
 const TRIES: usize = 8;
+/// Longer than the opening of a grant takes anywhere, whatever the clocks say.
+const OPENING_MAX: Duration = Duration::from_secs(600);
 /// How much longer than any token lives a revocation is remembered: clocks differ.
 const REVOKED_MARGIN: Duration = Duration::from_secs(120);
 
@@ -103,6 +105,7 @@ impl Grants {
         // The list first: what is on it and not there is skipped, but what is there and not on it could not be ended.
         let listed = Listed {
             client: grant.client.clone(),
+            listed_at: now.millis(),
         };
         let end = Some(now.plus(self.settings.absolute));
         records::put(&*self.store, &place(&grant), &listed, end).await?;
@@ -189,10 +192,11 @@ impl Grants {
         loop {
             let page =
                 records::scan::<Listed>(&*self.store, &prefix, after.as_deref(), PAGE).await?;
-            for (place, _) in &page {
+            for (place, listed) in &page {
                 let id = place.strip_prefix(&prefix).unwrap_or_default();
                 match self.find(id).await? {
                     Some(grant) => grants.push(grant),
+                    None if self.may_be_opening(&listed.record) => {}
                     None => drop(records::delete::<Listed>(&*self.store, place).await?),
                 }
             }
@@ -326,6 +330,12 @@ impl Grants {
             return None;
         }
         refresh::open_successor(token, &previous.successor)
+    }
+
+    /// Whether a grant that is listed and not there may be about to come.
+    fn may_be_opening(&self, listed: &Listed) -> bool {
+        let listed_at = Timestamp::from_millis(listed.listed_at);
+        self.clock.now() < listed_at.plus(OPENING_MAX)
     }
 
     /// When a grant is over: too long unused, or too old.

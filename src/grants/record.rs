@@ -67,6 +67,9 @@ impl Grant {
 pub(in crate::grants) struct Listed {
     /// The OAuth client of the grant.
     pub(in crate::grants) client: Option<String>,
+    /// When it was listed, in milliseconds since the epoch.
+    #[serde(default)]
+    pub(in crate::grants) listed_at: i64,
 }
 
 impl Record for Listed {

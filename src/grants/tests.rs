@@ -235,6 +235,32 @@ async fn r560_r624_a_revoked_grant_is_gone_with_its_tokens() {
     assert_eq!(rig.grants.revoke_user("12345").await.unwrap(), 0);
 }
 
+/// Between its place on the list and itself a grant is not there yet; somebody else who signs in must not take it for over.
+#[tokio::test]
+async fn a_grant_that_is_being_opened_stays_on_the_list() {
+    let rig = Rig::new().await;
+    let (grant, _) = rig.open().await;
+    let held = records::get::<Grant>(&*rig.store, &grant.id).await.unwrap();
+    records::delete::<Grant>(&*rig.store, &grant.id)
+        .await
+        .unwrap();
+    rig.open().await;
+    let end = held.as_ref().and_then(|held| held.expires_at);
+    let record = held.unwrap().record;
+    records::create(&*rig.store, &grant.id, &record, end)
+        .await
+        .unwrap();
+    assert_eq!(rig.grants.of_user("12345").await.unwrap().len(), 2);
+    // One that never comes is forgotten.
+    records::delete::<Grant>(&*rig.store, &grant.id)
+        .await
+        .unwrap();
+    rig.clock.advance(Duration::from_secs(601));
+    rig.grants.of_user("12345").await.unwrap();
+    let listed = records::get::<Listed>(&*rig.store, &place(&grant)).await;
+    assert!(listed.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn c50_the_grants_of_one_user_are_not_those_of_another() {
     let rig = Rig::new().await;

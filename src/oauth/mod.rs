@@ -13,7 +13,6 @@ mod authorize;
 mod client;
 mod code;
 mod consent;
-mod cors;
 pub mod error;
 pub mod guarded;
 mod introspect;
@@ -196,17 +195,14 @@ impl Server {
                 Method::POST => self.introspect(visit).await,
                 _ => OauthError::Method("POST").reply(),
             },
-            _ if visit.method == Method::OPTIONS => cors::preflight(),
-            paths::TOKEN | paths::REGISTER | paths::REVOKE => {
-                cors::public(self.answer_client(visit).await)
-            }
+            paths::TOKEN | paths::REGISTER | paths::REVOKE => self.answer_client(visit).await,
             paths::JWKS => reading(visit, Self::jwks),
             path if self.is_metadata(path) => reading(visit, || self.metadata()),
             _ => Reply::empty(StatusCode::NOT_FOUND),
         }
     }
 
-    /// The endpoints that pages of other sites may ask too.
+    /// The endpoints that clients ask.
     async fn answer_client(&self, visit: &Visit) -> Reply {
         if visit.method != Method::POST {
             return OauthError::Method("POST").reply();
@@ -241,6 +237,6 @@ impl fmt::Debug for Server {
 fn reading(visit: &Visit, document: impl FnOnce() -> Reply) -> Reply {
     match visit.method {
         Method::GET | Method::HEAD => document(),
-        _ => cors::public(OauthError::Method("GET, HEAD, OPTIONS").reply()),
+        _ => OauthError::Method("GET, HEAD").reply(),
     }
 }

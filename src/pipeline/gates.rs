@@ -15,10 +15,11 @@ use super::route::Route;
 use super::screen::Cleared;
 use super::trail;
 use crate::auth::{AuthError, Challenge, Principal, Verifier};
-use crate::limits::cors;
+use crate::limits::{Armed, cors};
 use crate::mcp::Operation;
 use crate::quota::shared::Shared;
 use crate::quota::{Admission, Charge, QuotaError, Quotas};
+use crate::routes;
 use crate::stage::Stage;
 
 /// What an answer carries beside its own content, learnt on the way in.
@@ -160,6 +161,12 @@ fn over(error: QuotaError) -> Denial {
             .and_then(|details| serde_json::to_value(details).ok());
     }
     denial
+}
+
+/// The origin whose page may read the answer: the allowed one that asks, unless the answer is a page for people.
+pub(super) fn reader<'a>(armed: &'a Armed, head: &Parts) -> Option<&'a HeaderValue> {
+    let is_page = routes::PAGES.contains(&head.uri.path());
+    armed.origin().filter(|_| !is_page)
 }
 
 /// The answer to a CORS preflight. No token is asked for: a browser sends none with it (Fetch standard).

@@ -93,8 +93,8 @@ impl Pipeline {
     ) -> Result<Response<ReplyBody>, Denial> {
         let armed = limits::arm(head, &self.limits)?;
         trail.passed(Stage::Limits);
-        envelope.origin = armed.origin().cloned();
-        if let (Some(origin), true) = (armed.origin(), cors::is_preflight(head)) {
+        envelope.origin = gates::reader(&armed, head).cloned();
+        if let (Some(origin), true) = (&envelope.origin, cors::is_preflight(head)) {
             return Ok(gates::preflight(head, origin));
         }
         let door = routes::door(&self.routes, head.uri.path(), |route| route.path());

@@ -18,7 +18,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, broadcast, watch};
 
 use crate::auth::revoked::Standing;
 use crate::auth::{AuthError, Principal};
@@ -40,6 +40,7 @@ pub struct Revocations {
     clock: Clock,
     steady: Clock,
     changed: watch::Sender<u64>,
+    left: broadcast::Sender<Arc<str>>,
     /// Held while a user's record is written or the store is read, so that an old reading never covers a newer one.
     position: Mutex<Position>,
 }
@@ -54,6 +55,7 @@ impl Revocations {
             steady: clock.clone(),
             clock,
             changed: watch::Sender::new(0),
+            left: broadcast::Sender::new(LEFT_MAX),
             position: Mutex::default(),
         }
     }
@@ -73,6 +75,18 @@ impl Revocations {
     /// Changes whenever streams have to ask again.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Users who left, by their own will or somebody else's: nothing that is held for them need be held any longer. Whoever
+    /// listens too slowly is told that some were missed, and has to let go of everything.
+    pub fn gone(&self) -> broadcast::Receiver<Arc<str>> {
+        self.left.subscribe()
+    }
+
+    /// Says that a user left.
+    pub fn left(&self, user: &str) {
+        // Without listeners nothing is held.
+        let _ = self.left.send(user.into());
     }
 
     /// View and signal together, for what lasts longer than one check.
@@ -116,6 +130,7 @@ impl Revocations {
         let mut standing = self.view.standing(user);
         standing.disabled = true;
         self.view.stand(user, standing);
+        self.left(user);
         self.tell();
         self.change(user, |record| {
             record.disabled = true;
@@ -141,6 +156,7 @@ impl Revocations {
         standing.revoked_until = Some(self.clock.now());
         standing.generation += 1;
         self.view.stand(user, standing);
+        self.left(user);
         self.tell();
         self.change(user, |record| record.generation += 1).await
     }
@@ -228,6 +244,7 @@ impl Revocations {
         let record = record.map(|held| held.record);
         let standing = standing(record.as_ref(), end.as_ref().map(|held| &held.record));
         self.view.stand(user, standing);
+        self.left(user);
         Ok(())
     }
 }
@@ -276,5 +293,7 @@ impl Watch {
 
 /// Tokens are accepted for a moment after their end, and refreshed for a while longer (C05).
 const MARGIN: std::time::Duration = std::time::Duration::from_secs(600);
+/// How many users may have left before a listener has to keep up.
+const LEFT_MAX: usize = 1024;
 /// Attempts to write a record that others write too.
 const TRIES: usize = 16;

@@ -67,6 +67,17 @@ async fn r104_r105_r130_r560_after_a_logout_nothing_is_left() {
 }
 
 #[tokio::test]
+async fn whoever_holds_something_for_a_user_hears_that_they_left() {
+    let rig = Rig::start().await;
+    let session = rig.sign_in().await;
+    let mut gone = rig.revocations.gone();
+    rig.call(Method::POST, "/auth/logout", "x").await;
+    assert!(gone.try_recv().is_err());
+    rig.call(Method::POST, "/auth/logout", &session.token).await;
+    assert_eq!(&*gone.try_recv().unwrap(), "12345");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_ends_its_own_grant_only() {
     let rig = Rig::start().await;
     let session = rig.sign_in().await;

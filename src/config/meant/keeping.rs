@@ -97,14 +97,13 @@ impl From<&raw::Vault> for Vault {
     }
 }
 
-/// A key of the vault, as the setting, its text and its file.
+/// A key of the vault, where there is one.
+type SealingKey = Option<Secret<Vec<u8>>>;
+/// The same as the setting, its text and its file.
 type Written<'r> = (&'static str, Option<&'r raw::Literal>, Option<&'r str>);
 
 /// The key of the vault, and the one before it.
-pub(super) fn sealing_keys(
-    raw: &raw::Config,
-    review: &mut Review,
-) -> (Option<Secret<Vec<u8>>>, Option<Secret<Vec<u8>>>) {
+pub(super) fn sealing_keys(raw: &raw::Config, review: &mut Review) -> (SealingKey, SealingKey) {
     // Only the vault stretches; elsewhere the key is used as it is.
     let stretched =
         raw.vault.mode == raw::VaultMode::Vault && raw.vault.kdf == raw::VaultKdf::Argon2id;

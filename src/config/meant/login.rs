@@ -131,6 +131,7 @@ pub(super) fn providers(
     review: &mut Review,
 ) -> Vec<Provider> {
     let mut names = BTreeSet::new();
+    one_clickup(raw, review);
     raw.providers
         .iter()
         .enumerate()
@@ -140,6 +141,24 @@ pub(super) fn providers(
             one_provider(&at, provider, quotas, profile, review)
         })
         .collect()
+}
+
+/// Users of ClickUp are their numbers (C19), so two that count by themselves would make one user of two people.
+fn one_clickup(raw: &raw::Login, review: &mut Review) {
+    let mut first: Option<&raw::Provider> = None;
+    for (index, provider) in raw.providers.iter().enumerate() {
+        if provider.kind != raw::ProviderKind::Clickup {
+            continue;
+        }
+        let known = *first.get_or_insert(provider);
+        if (&known.api_url, &known.token_url) != (&provider.api_url, &provider.token_url) {
+            review.mistake(
+                &format!("login.providers[{index}]"),
+                format!("is another ClickUp than `{}`", known.name),
+                "use one of them: people of both would be one user where their numbers are the same",
+            );
+        }
+    }
 }
 
 fn one_provider(

@@ -29,6 +29,12 @@ fn providers_that_cannot_work_are_refused_by_place() {
             "line 2: login.providers[0].default_tier: there is no tier `gold`",
         ),
         (
+            "login: {providers: [{name: a, kind: clickup, client_id: a, client_secret: x},\
+             \n  {name: b, kind: clickup, client_id: b, client_secret: x, api_url: \"https://b.test/api\"}]}\n"
+                .to_owned(),
+            "line 3: login.providers[1]: is another ClickUp than `a`; use one of them",
+        ),
+        (
             format!("{OIDC}oauth: {{idle_lifetime: 60d, max_lifetime: 30d}}\n"),
             "line 3: oauth.idle_lifetime: is longer than max_lifetime; a login cannot be unused for longer than it lives",
         ),

@@ -31,20 +31,22 @@ fn r121_r611_tokens_that_live_longer_than_a_day_are_refused() {
 #[test]
 fn c07_a_passphrase_is_a_key_only_where_it_is_stretched() {
     let folder = Folder::new();
-    let mistake = |text: &str, bytes: usize, least: usize| {
-        let mistakes = folder.mistakes(text, &[("ENCRYPTION_KEY", &"canary phrases!!"[..bytes])]);
-        let wanted = format!("encryption_key: has {bytes} bytes, a key needs at least {least}; ");
+    let (fine, short) = ("canary phrases!!", "canary phrases!");
+    for (text, key, least) in [
+        ("", fine, 32),
+        ("vault: {kdf: hkdf}\n", fine, 32),
+        ("vault: {kdf: argon2id}\n", short, 16),
+        ("vault: {kdf: argon2id, mode: keychain}\n", fine, 32),
+    ] {
+        let mistakes = folder.mistakes(text, &[("ENCRYPTION_KEY", key)]);
+        let wanted = format!("has {} bytes, a key needs at least {least}; ", key.len());
         assert!(mistakes[0].contains(&wanted), "{mistakes:?}");
-    };
-    mistake("", 16, 32);
-    mistake("vault: {kdf: hkdf}\n", 16, 32);
-    mistake("vault: {kdf: argon2id}\n", 15, 16);
-    mistake("vault: {kdf: argon2id, mode: keychain}\n", 16, 32);
+    }
     let stretched = "vault: {kdf: argon2id}\n";
-    let config = folder.good(stretched, &[("ENCRYPTION_KEY", "canary phrases!!")]);
+    let config = folder.good(stretched, &[("ENCRYPTION_KEY", fine)]);
     assert_eq!(config.vault.kdf, VaultKdf::Argon2id);
     let key = config.encryption_key.unwrap();
-    assert_eq!(key.expose(), b"canary phrases!!");
+    assert_eq!(key.expose(), fine.as_bytes());
 }
 
 #[test]

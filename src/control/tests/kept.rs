@@ -94,7 +94,7 @@ async fn orders_about_what_is_not_there_or_makes_no_sense_are_refused() {
 }
 
 #[tokio::test]
-async fn r087_the_keys_of_a_vault_are_rotated_by_order() {
+async fn the_keys_of_a_vault_are_rotated_by_order() {
     let rig = Rig::start().await;
     let (_dir, vault, first) = served(&rig, 1, &[]).await;
     fill(&vault, 100).await;

@@ -26,6 +26,8 @@ use crate::trust::TrustError;
 const KEYS_AGE: Duration = Duration::from_secs(60);
 /// In which time asking is counted.
 const MINUTE: Duration = Duration::from_secs(60);
+/// How often a document that is known is read again in that time, which is once unless many ask in one moment.
+const KNOWN_MAX: u64 = 10;
 /// Of how many clients.
 const KEYS_MAX: usize = 256;
 
@@ -106,7 +108,7 @@ impl Documents {
         }
         let unavailable = |_: GuardedError| OauthError::Client("its keys cannot be had");
         let target = self.guarded.target(uri).map_err(unavailable)?;
-        self.admit(&target, asker).await?;
+        self.admit(&target, None, asker).await?;
         let document = self.guarded.get(&target).await.map_err(unavailable)?;
         let keys = assertion::keys(&document.body)
             .map_err(|_| OauthError::Client("its keys cannot be used"))?;
@@ -116,11 +118,22 @@ impl Documents {
         Ok(keys)
     }
 
-    async fn admit(&self, target: &Target, asker: IpAddr) -> Result<(), OauthError> {
+    /// Counts one question. A document that was there before is counted by itself: strangers who name others on its host
+    /// must not keep it from being read again.
+    async fn admit(
+        &self,
+        target: &Target,
+        known: Option<&Kept>,
+        asker: IpAddr,
+    ) -> Result<(), OauthError> {
         let throttle = &self.throttle;
         let asker = network(asker);
         let limit = self.settings.per_address;
         throttle.admit("asker", &asker, limit, MINUTE).await?;
+        if let Some(known) = known {
+            let id = opaque::hash(&known.id);
+            return throttle.admit("known", &id, KNOWN_MAX, MINUTE).await;
+        }
         let host = opaque::hash(&target.authority());
         let limit = self.settings.per_host;
         throttle.admit("document", &host, limit, MINUTE).await
@@ -135,7 +148,8 @@ impl Documents {
         older: Option<Kept>,
         asker: IpAddr,
     ) -> Result<Kept, OauthError> {
-        self.admit(target, asker).await?;
+        let known = older.as_ref().filter(|older| older.about.is_some());
+        self.admit(target, known, asker).await?;
         let now = self.clock.now();
         let fetched = self.guarded.get(target).await;
         let failure = self.settings.keep_failure;
@@ -162,6 +176,7 @@ impl Documents {
             secret: None,
             created_at: read_at.millis(),
             fresh_until: now.plus(keep).millis(),
+            used: false,
         };
         let end = now.plus(keep).plus(self.settings.keep_stale);
         record::put(&*self.store, place, &kept, Some(end)).await?;

@@ -25,6 +25,8 @@ const REGISTERED: &str = "r/";
 const COUNT_AGE: Duration = Duration::from_secs(60);
 /// A registration is renewed by use, once a day at most.
 const RENEWAL: Duration = Duration::from_secs(86_400);
+/// How long a registration may go unused before it makes room for others, where there is none.
+const UNUSED_FOR: Duration = Duration::from_secs(3600);
 /// How many registrations are counted at once.
 const PAGE: usize = 1000;
 
@@ -42,6 +44,9 @@ pub(in crate::oauth) struct Kept {
     /// Until when a document need not be read again, in milliseconds since the epoch.
     #[serde(default)]
     pub(in crate::oauth) fresh_until: i64,
+    /// Whether a registered client ever got a token.
+    #[serde(default)]
+    pub(in crate::oauth) used: bool,
 }
 
 impl Record for Kept {
@@ -125,6 +130,7 @@ impl Registry {
             secret: secret.map(opaque::hash),
             created_at: now.millis(),
             fresh_until: 0,
+            used: false,
         };
         let end = Some(now.plus(registration.lifetime));
         if record::create(&*self.store, &place(id), &kept, end).await? {
@@ -143,13 +149,17 @@ impl Registry {
             return Ok(());
         };
         let end = self.clock.now().plus(registration.lifetime);
-        if held
+        let ends_soon = held
             .expires_at
-            .is_some_and(|kept| kept.plus(RENEWAL) <= end)
-        {
-            // Whoever writes in between renews it as well.
+            .is_some_and(|kept| kept.plus(RENEWAL) <= end);
+        if ends_soon || !held.record.used {
             let id = place(&client.id);
-            record::replace(&*self.store, &id, held.revision, &held.record, Some(end)).await?;
+            let kept = Kept {
+                used: true,
+                ..held.record
+            };
+            // Whoever writes in between renews it as well.
+            record::replace(&*self.store, &id, held.revision, &kept, Some(end)).await?;
         }
         Ok(())
     }
@@ -172,15 +182,24 @@ impl Registry {
         }
     }
 
-    /// Refuses when there are as many registered clients as there may be. They are counted once a minute, so that a flood of
-    /// registrations is not one of scans too.
+    /// Refuses when there are as many registered clients as there may be, and none of them was left unused: strangers must
+    /// not be able to fill the place for months. They are counted once a minute, so that a flood of registrations is not one
+    /// of scans too.
     async fn make_room(&self, registration: &Registration) -> Result<(), OauthError> {
         let mut counted = self.counted.lock().await;
         let now = self.clock.now();
         let known = counted.filter(|(_, at)| now < at.plus(COUNT_AGE));
         let (count, at) = match known {
             Some(known) => known,
-            None => (self.count(registration.max_clients).await?, now),
+            None => {
+                let most = registration.max_clients;
+                let count = self.count(most).await?;
+                let dropped = match count >= most {
+                    true => self.drop_unused(now).await?,
+                    false => 0,
+                };
+                (count.saturating_sub(dropped), now)
+            }
         };
         if count >= registration.max_clients {
             *counted = Some((count, at));
@@ -188,6 +207,27 @@ impl Registry {
         }
         *counted = Some((count + 1, at));
         Ok(())
+    }
+
+    /// Drops the registrations that nobody used in the time that a person needs to sign in; says how many.
+    async fn drop_unused(&self, now: Timestamp) -> Result<u32, StoreError> {
+        let mut dropped = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let page =
+                record::scan::<Kept>(&*self.store, REGISTERED, after.as_deref(), PAGE).await?;
+            for (id, held) in &page {
+                let registered = Timestamp::from_millis(held.record.created_at);
+                if !held.record.used && registered.plus(UNUSED_FOR) <= now {
+                    record::delete::<Kept>(&*self.store, id).await?;
+                    dropped += 1;
+                }
+            }
+            match page.into_iter().last() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(dropped),
+            }
+        }
     }
 
     async fn count(&self, most: u32) -> Result<u32, StoreError> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde_json::{Value, json};
 
 use super::host::Host;
@@ -127,6 +128,26 @@ async fn failures_are_remembered_for_a_moment_and_asking_is_counted() {
     let asked = host.asked().len();
     assert_eq!(ask(&rig, &host.url("/more")).await.status.as_u16(), 429);
     assert_eq!(host.asked().len(), asked);
+}
+
+/// Strangers who use up what one host is asked must not sign out the users of the clients that live there.
+#[tokio::test]
+async fn a_known_client_is_read_again_however_many_strangers_name_its_host() {
+    let host = Host::start(&["localhost"]).await;
+    let rig = rig(&host).await;
+    let id = host.url("/client.json");
+    host.serve("/client.json", &document(&id));
+    assert_eq!(ask(&rig, &id).await.status.as_u16(), 302);
+    rig.clock.advance(MINUTE * 2);
+    for n in 0..40_u8 {
+        let stranger = host.url(&format!("/{n}"));
+        let asked = but(&request(), "client_id", Some(&stranger));
+        let mut visit = visit(Method::GET, "/oauth/authorize", &asked);
+        visit.address = [192, 0, 2, n].into();
+        rig.server.answer(&visit).await;
+    }
+    assert_eq!(ask(&rig, &id).await.status.as_u16(), 302);
+    assert_eq!(host.asked().len(), 1 + 30 + 1);
 }
 
 #[tokio::test]

@@ -208,6 +208,46 @@ async fn registrations_are_limited_by_address_and_in_number() {
     assert_eq!(rig.server.answer(&elsewhere(3)).await.status.as_u16(), 201);
 }
 
+/// Strangers cannot keep everybody else from registering for as long as registrations live.
+#[tokio::test]
+async fn registrations_that_nobody_used_make_room_for_others() {
+    let rig = Rig::with(|settings| {
+        if let Some(registration) = &mut settings.registration {
+            registration.max_clients = 3;
+        }
+    })
+    .await;
+    let used = json(&register(&rig, &document()).await)["client_id"].clone();
+    let used = used.as_str().unwrap();
+    let uri = "http://localhost:6274/oauth/callback";
+    let of_used = |params: &[(&'static str, &'static str)]| {
+        let params = but(params, "redirect_uri", Some(uri));
+        but(&params, "client_id", None)
+    };
+    let mut asked = of_used(&request());
+    asked.push(("client_id", used));
+    let code = rig.code(&asked).await;
+    let redeem = but(&exchange(&code), "redirect_uri", Some(uri));
+    let redeem = but(&redeem, "client_id", Some(used));
+    assert_eq!(rig.token(&redeem).await.status.as_u16(), 200);
+    let unused = json(&register(&rig, &document()).await)["client_id"].clone();
+    rig.clock.advance(MINUTE * 30);
+    let fresh = json(&register(&rig, &document()).await)["client_id"].clone();
+    assert_eq!(register(&rig, &document()).await.status.as_u16(), 429);
+    rig.clock.advance(MINUTE * 30);
+    assert_eq!(register(&rig, &document()).await.status.as_u16(), 201);
+    for (id, there) in [
+        (used, true),
+        (fresh.as_str().unwrap(), true),
+        (unused.as_str().unwrap(), false),
+    ] {
+        let mut asked = of_used(&request());
+        asked.push(("client_id", id));
+        let status = rig.get("/oauth/authorize", &asked).await.status;
+        assert_eq!(status.is_redirection(), there, "{id}");
+    }
+}
+
 #[tokio::test]
 async fn r021_a_registration_that_is_not_used_ends_and_one_that_is_lives_on() {
     let rig = Rig::with(|settings| settings.throttle.per_address = 1000).await;

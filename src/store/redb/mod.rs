@@ -8,7 +8,7 @@
 //!
 //! Reads of one record happen where they are asked for: they take a few microseconds from the cache of pages, less than
 //! handing them to another thread would. Scans read many pages and go to the pool for blocking work. Changes go to the one
-//! thread of [`writer`], since every transaction ends in a flush that takes milliseconds.
+//! thread of `writer`, since every transaction ends in a flush that takes milliseconds.
 
 #[cfg(test)]
 mod faults;

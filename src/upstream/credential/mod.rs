@@ -226,6 +226,11 @@ impl Credentials {
         self.slots.forget(user);
     }
 
+    /// Drops what is held for anybody, where it is not known for whom it must be.
+    pub fn forget_all(&self) {
+        self.slots.forget_all();
+    }
+
     /// Drops what is over; to be called now and then.
     pub fn sweep(&self) {
         self.slots.sweep();

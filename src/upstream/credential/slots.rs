@@ -180,6 +180,11 @@ impl Slots {
         self.slots.remove(user);
     }
 
+    /// Drops what is held of everybody.
+    pub(super) fn forget_all(&self) {
+        self.slots.clear();
+    }
+
     /// How many users something is held of.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

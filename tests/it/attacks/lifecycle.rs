@@ -1,14 +1,19 @@
 //! The life of a login: a client with nothing but the URL signs its user in, goes on after its access token has ended, and
 //! is cut off when the user is.
 
-use hyper::StatusCode;
+use std::path::Path;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::town::{Bend, Town, of_query, pair};
+use super::town::{Bend, SEALING, Town, of_query, pair};
 use crate::harness::audit;
 use crate::harness::client::Http;
-use crate::harness::gateway::PUBLIC;
+use crate::harness::gateway::{KEY, PUBLIC};
 use crate::harness::provider::{CLIENT_SECRET, TOKEN};
+use crate::harness::redis::Redis;
 
 /// What a client finds out by itself, beginning with a call that is refused (MCP authorization, section discovery).
 #[tokio::test]
@@ -100,30 +105,86 @@ async fn a_lost_answer_to_a_refresh_costs_nobody_the_login() {
 #[tokio::test]
 async fn r004_nothing_secret_is_left_in_the_store_the_trail_or_the_metrics() {
     let town = Town::start().await;
+    leaves_nothing(&town, None).await;
+}
+
+#[tokio::test]
+async fn r004_nothing_secret_is_left_in_a_redis() {
+    let Some(redis) = Redis::start() else { return };
+    let store = format!("store: {{ url: \"{}\" }}", redis.url());
+    let town = Town::with(|plan| plan.settings(&store)).await;
+    leaves_nothing(&town, Some(redis.folder())).await;
+}
+
+/// A login with all that comes after it leaves no secret in any folder or figure. `besides` is where the store is, if not in
+/// the state folder.
+async fn leaves_nothing(town: &Town, besides: Option<&Path>) {
     let mut asked = town.honest();
     asked.set("state", "canary-not-a-real-state");
     let code = town.code_for(&asked).await;
     let (access, refresh) = pair(&town.token(&town.exchange(&code)).await);
     let (_, next) = pair(&town.token(&town.refreshing(&refresh)).await);
     let session: Value = town.session().await.json();
-    let provider = format!("{TOKEN}12345");
-    let mut secrets = vec![code, access, refresh, next, provider];
-    secrets.push(CLIENT_SECRET.to_owned());
+    let mut secrets = vec![code, access, refresh, next];
+    secrets.extend([CLIENT_SECRET, KEY, SEALING].map(str::to_owned));
     for name in ["access_token", "refresh_token", "token"] {
         secrets.extend(session[name].as_str().map(str::to_owned));
     }
-    assert!(secrets.len() > 6, "{session}");
+    assert!(secrets.len() > 7, "{session}");
+    let bearer = session["access_token"]
+        .as_str()
+        .or(session["token"].as_str());
+    secrets.push(left_key(town, bearer.unwrap()).await);
+    secrets.push(client_secret(town).await);
+    secrets.push(format!("{TOKEN}12345"));
     let metrics = town.rig.metrics().await;
-    let state = town.rig.config.state_dir.clone();
+    let state = town.rig.config.state_dir.as_path();
     for secret in &secrets {
         assert!(
             !metrics.contains(secret.as_str()),
             "{secret} in the metrics"
         );
         // The end of a token gives it away as well as the whole.
-        for part in [secret.as_str(), &secret[secret.len() - 20..]] {
-            let found = audit::files_with(&state, part);
-            assert!(found.is_empty(), "{part} in {found:?}");
+        for part in [secret.as_str(), &secret[secret.len().saturating_sub(20)..]] {
+            for folder in std::iter::once(state).chain(besides) {
+                assert!(!audit::files(folder).is_empty(), "nothing in {folder:?}");
+                let found = audit::files_with(folder, part);
+                assert!(found.is_empty(), "{part} in {found:?}");
+            }
         }
     }
+}
+
+/// A key of the user's own, left at the gateway.
+async fn left_key(town: &Town, bearer: &str) -> String {
+    // The provider takes any number of zeros, which make it another text than the token of the login.
+    let key = format!("{TOKEN}00012345");
+    let request = Request::post(format!("{PUBLIC}/auth/api-key"))
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {bearer}"))
+        .body(Full::new(Bytes::from(
+            json!({ "api_key": key }).to_string(),
+        )));
+    let kept = town.client.send(request.unwrap()).await;
+    assert_eq!(kept.status, StatusCode::OK, "{}", kept.text());
+    key
+}
+
+/// The secret of a client that registers with one.
+async fn client_secret(town: &Town) -> String {
+    let metadata = json!({"client_name": "Keeps a secret", "redirect_uris": ["https://app.example/cb"],
+        "token_endpoint_auth_method": "client_secret_basic"});
+    let registered = town.register(&metadata).await;
+    assert_eq!(
+        registered.status,
+        StatusCode::CREATED,
+        "{}",
+        registered.text()
+    );
+    let secret = registered.json()["client_secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(secret.starts_with("mcp_cs_"), "{secret}");
+    secret
 }

@@ -6,6 +6,7 @@ mod at_authorize;
 mod at_callback;
 mod at_consent;
 mod at_documents;
+mod at_origins;
 mod at_register;
 mod at_token;
 mod fleet;

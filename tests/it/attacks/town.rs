@@ -25,7 +25,7 @@ pub(crate) const VERIFIER: &str = "honest-verifier-0123456789-abcdefghijklmnopqr
 /// Where the honest client waits.
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:7777/callback";
 /// A key that seals nothing of worth.
-const SEALING: &str = "canary-not-a-real-sealing-key-0a1b2c3d4e5f";
+pub(crate) const SEALING: &str = "canary-not-a-real-sealing-key-0a1b2c3d4e5f";
 
 /// What `code_challenge` is for a verifier (RFC 7636 section 4.2).
 pub(crate) fn challenge(verifier: &str) -> String {
@@ -67,7 +67,7 @@ pub(crate) fn fields(pairs: &[(&str, &str)]) -> Fields {
         .collect()
 }
 
-fn encoded(fields: &Fields) -> String {
+pub(crate) fn encoded(fields: &Fields) -> String {
     let mut out = url::form_urlencoded::Serializer::new(String::new());
     out.extend_pairs(fields);
     out.finish()

@@ -9,6 +9,7 @@ use crate::harness::audit;
 use crate::harness::client::{Http, Reply};
 use crate::harness::gateway::{Plan, Rig, Who};
 use crate::harness::upstream::{Answer, FakeUpstream};
+use crate::harness::wait::until;
 
 const SIGN_IN: &str = "https://localhost/auth/login?provider=clickup";
 
@@ -197,5 +198,34 @@ async fn rfc8693_s2_1_a_stored_credential_is_exchanged_and_its_end_is_told_to_th
     server.will(Answer::json(&over).with_status(400));
     told(&call(&bob).await, "upstream_credential_expired");
     told(&call(&bob).await, "upstream_credential_expired");
+    assert_eq!(server.seen().len(), 2);
+}
+
+/// A token that was fetched for a user may be good for hours; it is not kept for one who was signed out.
+#[tokio::test]
+async fn what_was_fetched_for_a_user_is_dropped_when_they_are_signed_out() {
+    let (shelf, server) = (Arc::new(Shelf::default()), FakeUpstream::start().await);
+    shelf.put("alice", "clickup/api_key", "pk_not_real_of_alice");
+    server
+        .will(Answer::json(&token("first", 3600)))
+        .will(Answer::json(&token("second", 3600)));
+    let credential = format!(
+        "kind: token_exchange, token_url: {}, client_id: gw, client_auth: none, resource: https://api.test/mcp",
+        server.url()
+    );
+    let rig = rig(&shelf, &credential).await;
+    rig.upstream.always(&result());
+    for (generation, shown) in [(0, "Bearer first"), (1, "Bearer second")] {
+        let who = Who::new("alice").signed_in("sid-alice", "client-1", generation);
+        let caller = rig.caller_by(Http::One, &who);
+        until(shown, async || {
+            assert_eq!(call(&caller).await.status, 200);
+            let seen = rig.upstream.seen();
+            let last = seen.last().unwrap().header("authorization");
+            (last == Some(shown)).then_some(())
+        })
+        .await;
+        rig.revocations().bump_generation("alice").await.unwrap();
+    }
     assert_eq!(server.seen().len(), 2);
 }

@@ -99,8 +99,19 @@ impl Client {
         Self::with(tls_config(ca_file), http, Place(address))
     }
 
+    /// The same as one of many callers: over HTTP/1.1 from an address of its own, of those that all lead to this machine.
+    pub(crate) fn from(source: Ipv4Addr, address: SocketAddr, ca_file: &Path) -> Self {
+        assert!(source.is_loopback());
+        let mut tcp = HttpConnector::new_with_resolver(Place(address));
+        tcp.set_local_address(Some(source.into()));
+        Self::over(tls_config(ca_file), Http::One, tcp)
+    }
+
     fn with(tls: ClientConfig, http: Http, place: Place) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(place);
+        Self::over(tls, http, HttpConnector::new_with_resolver(place))
+    }
+
+    fn over(tls: ClientConfig, http: Http, mut tcp: HttpConnector<Place>) -> Self {
         tcp.enforce_http(false);
         // Small frames, each waited for: Nagle would make every one of them late.
         tcp.set_nodelay(true);
@@ -128,6 +139,18 @@ impl Client {
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Reply {
         Reply::read(self.attempt(request).await.unwrap()).await
+    }
+
+    /// Sends a request, and yields the answer if all of it arrives.
+    pub(crate) async fn answered(&self, request: Request<Full<Bytes>>) -> Option<Reply> {
+        let (head, body) = self.attempt(request).await.ok()?.into_parts();
+        let body = wait::soon("the rest of an answer", body.collect()).await;
+        Some(Reply {
+            status: head.status,
+            version: head.version,
+            headers: head.headers,
+            body: body.ok()?.to_bytes(),
+        })
     }
 
     /// Sends a request whose answer has to be an event stream.

@@ -17,6 +17,7 @@ pub(crate) mod redis;
 #[path = "../../support/signer.rs"]
 pub(crate) mod signer;
 pub(crate) mod sse;
+pub(crate) mod station;
 pub(crate) mod tokens;
 pub(crate) mod upstream;
 pub(crate) mod wait;

@@ -8,8 +8,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use url::Url;
 
 use crate::harness::audit;
+use crate::harness::browser::{Arrived, Browser, Form};
 use crate::harness::client::{Client, Http};
 use crate::harness::mcp::Mcp;
 use crate::harness::process::{Ended, Program, ended, run, sallygate};
@@ -36,11 +38,16 @@ impl Demo {
     }
 }
 
+fn client(facts: &Value, http: Http) -> Client {
+    Client::trusting(Path::new(facts["ca_file"].as_str().unwrap()), http)
+}
+
+fn stranger(facts: &Value) -> Mcp {
+    Mcp::at(&client(facts, Http::Two), facts["url"].as_str().unwrap())
+}
+
 fn caller(facts: &Value, tier: &str) -> Mcp {
-    let ca = Path::new(facts["ca_file"].as_str().unwrap());
-    let client = Client::trusting(ca, Http::Two);
-    Mcp::at(&client, facts["url"].as_str().unwrap())
-        .with_token(facts["tokens"][tier].as_str().unwrap())
+    stranger(facts).with_token(facts["tokens"][tier].as_str().unwrap())
 }
 
 #[test]
@@ -80,6 +87,37 @@ async fn the_demo_tells_its_facts_in_one_line_and_ends_when_it_is_told_to() {
     let calls = |line: &&Value| line["tool_name"] == "echo";
     assert_eq!(lines.iter().filter(calls).count(), 1);
     assert_eq!(demo.program.out().lines().count(), 1);
+}
+
+/// The whole way of a browser: the door, the login that asks for no proof, the page with a token, and what that opens.
+#[tokio::test]
+async fn whoever_opens_the_login_of_the_demo_is_signed_in_as_whom_they_like() {
+    let mut demo = Demo::start(&["--json"]);
+    let facts = demo.facts().await;
+    let url = Url::parse(facts["url"].as_str().unwrap()).unwrap();
+    let mut browser = Browser::new(client(&facts, Http::One), &[url.as_str()]);
+    let page = browser.open(facts["login_url"].as_str().unwrap()).await;
+    let Arrived::At(at, page) = page else {
+        panic!("the demo signs in by itself")
+    };
+    assert!(page.text().contains("DEVELOPMENT LOGIN"), "{}", page.text());
+    let state = &Form::read(page.text()).hidden[0].1;
+    let back = at.join("/auth/callback").unwrap();
+    let back = Url::parse_with_params(
+        back.as_str(),
+        [
+            ("state", state.as_str()),
+            ("code", "ann"),
+            ("tier", "premium"),
+        ],
+    );
+    let page = browser.open(back.unwrap().as_str()).await.page();
+    assert!(page.text().contains("You are signed in"), "{}", page.text());
+    let token = page.text().split("spellcheck=\"false\">").nth(1).unwrap();
+    let token = token.split('<').next().unwrap();
+    let list = stranger(&facts).with_token(token);
+    let list = list.modern("tools/list", json!({})).await;
+    assert_eq!(list.result()["tools"].as_array().unwrap().len(), 8);
 }
 
 #[tokio::test]
@@ -159,6 +197,7 @@ async fn every_printed_command_does_what_the_text_says() {
         destructive,
         nobody,
         limit,
+        sign_in,
         trail,
         proof,
         figures,
@@ -190,6 +229,7 @@ async fn every_printed_command_does_what_the_text_says() {
         counts.contains("[HTTP 429]") && counts.contains("[HTTP 200]"),
         "{counts}"
     );
+    assert!(sign_in.ends_with(r#"npx -y -p mcp-remote mcp-remote-client "$URL""#));
     let line: Value = serde_json::from_str(done(trail).trim()).unwrap();
     assert_eq!(line["action"], "tool_invocation");
     assert!(done(proof).starts_with("intact: "));
