@@ -14,6 +14,7 @@ use crate::audit::Sink;
 use crate::auth::{Mark, UserId};
 use crate::clock::{Clock, Timestamp};
 use crate::grants::Grants;
+use crate::oauth;
 use crate::revocation::Revocations;
 use crate::store::{Key, SCAN_MAX, Store, StoreError, Table, record};
 use crate::users::{self, User};
@@ -193,15 +194,18 @@ async fn session(people: People, call: Call) -> Outcome {
     Ok(json!({ "revoked": true, "was_known": was_known }))
 }
 
-/// The mark outlives every access token of the client, but not its refresh tokens: those end with their sessions.
+/// The mark outlives every access token of the client, but not its refresh tokens: those end with their sessions. One that
+/// registered itself is forgotten.
 async fn client(people: People, call: Call) -> Outcome {
     people.revoke(Mark::Client(call.name().to_owned())).await?;
+    let registered = oauth::unregister(&*people.store, call.name()).await;
+    let registered = registered.map_err(Refusal::failed)?;
     let ended = match &people.grants {
         Some(grants) => grants.revoke_client(call.name()).await,
         None => Ok(0),
     };
     let ended = ended.map_err(Refusal::failed)?;
-    Ok(json!({ "revoked": true, "sessions_ended": ended }))
+    Ok(json!({ "revoked": true, "was_registered": registered, "sessions_ended": ended }))
 }
 
 async fn token(people: People, call: Call) -> Outcome {

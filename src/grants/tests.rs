@@ -393,3 +393,37 @@ async fn r620_each_refresh_gives_another_token_of_the_same_grant() {
     );
     assert!(rig.grants.of_token("mcp_rt_x").await.unwrap().is_none());
 }
+
+/// Whatever ends a grant wins, in whichever order it meets a refresh.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_refreshed_out_of_what_is_being_ended() {
+    for round in 0..60 {
+        let rig = Arc::new(Rig::new().await);
+        let (grant, token) = rig.open().await;
+        let (refreshing, presented) = (Arc::clone(&rig), token.clone());
+        let refresh = tokio::spawn(async move {
+            let mut last = presented;
+            while let Ok((_, next)) = refreshing.rotate(&last).await {
+                last = next;
+            }
+            last
+        });
+        let ending = Arc::clone(&rig);
+        let end = tokio::spawn(async move {
+            match round % 3 {
+                0 => drop(ending.grants.revoke(&grant.id).await.unwrap()),
+                1 => drop(ending.revocations.disable("12345").await.unwrap()),
+                _ => drop(ending.revocations.bump_generation("12345").await.unwrap()),
+            }
+        });
+        end.await.unwrap();
+        let last = refresh.await.unwrap();
+        for token in [&token, &last] {
+            let refused = rig.rotate(token).await;
+            assert!(refused.is_err(), "round {round}: {refused:?}");
+        }
+        rig.revocations.enable("12345").await.unwrap();
+        assert!(rig.rotate(&last).await.is_err(), "round {round}");
+        assert_eq!(rig.grants.of_user("12345").await.unwrap(), [], "{round}");
+    }
+}

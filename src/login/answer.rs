@@ -38,6 +38,7 @@ impl LoginError {
             message: self.message(),
             advice: self.advice(),
             retry: Some(routes::account::LOGIN),
+            onward: None,
             code: self.code(),
             request_id: &visit.request_id,
         })

@@ -1,6 +1,6 @@
 //! `/oauth/authorize`: a client sends a user's browser here (RFC 6749 section 4.1.1). Until client and redirect address are
 //! known to belong together, a refusal is a page: to redirect would be to send users wherever an attacker likes. From then on
-//! it goes to the client, with `iss` (RFC 9207).
+//! it goes to the client, with `iss` (RFC 9207); where anybody could have named the site, its user decides about that.
 
 use http::{HeaderName, Method, StatusCode};
 
@@ -13,7 +13,7 @@ use super::{Server, scopes};
 use crate::grants::opaque;
 use crate::login::Next;
 use crate::routes;
-use crate::web::pages::{self, Choice, Chooser, ErrorPage};
+use crate::web::pages::{self, Choice, Chooser, ErrorPage, Onward};
 use crate::web::{Params, Reply, Visit};
 
 /// The longest `state` that is carried.
@@ -48,7 +48,14 @@ impl Server {
             Ok(reply) => reply.detail("client_id", back.client.id.as_str()),
             Err(error) => {
                 let refusal = Refusal::from(error).of_client(&back.client.id);
-                self.refuse_to_client(&back.redirect_uri, back.state.as_deref(), &refusal)
+                let (to, state) = (&back.redirect_uri, back.state.as_deref());
+                if back.client.is_anybodys(to) {
+                    let href = self.with_refusal(to, state, refusal.error());
+                    let host = &redirect::host(to);
+                    let href = &href;
+                    return refusal_page(visit, &refusal, Some(Onward { host, href }));
+                }
+                self.refuse_to_client(to, state, &refusal)
             }
         }
     }
@@ -223,6 +230,12 @@ impl Server {
         refusal: &Refusal,
     ) -> Reply {
         let error = refusal.error();
+        let reply = Reply::redirect(&self.with_refusal(redirect_uri, state, error));
+        refusal.note(reply.refused(error.code()))
+    }
+
+    /// The client's address, with a refusal.
+    fn with_refusal(&self, redirect_uri: &str, state: Option<&str>, error: &OauthError) -> String {
         let description = error.description();
         // The closest of the codes that clients expect here (RFC 6749 section 4.1.2.1).
         let code = match error {
@@ -232,8 +245,7 @@ impl Server {
         let mut params = vec![("error", code), ("error_description", description.as_ref())];
         params.extend(state.map(|state| ("state", state)));
         params.push(("iss", self.settings.issuer.as_str()));
-        let reply = Reply::redirect(&redirect::with_params(redirect_uri, &params));
-        refusal.note(reply.refused(error.code()))
+        redirect::with_params(redirect_uri, &params)
     }
 
     /// A refusal that is shown, since nobody is known whom to send it to.
@@ -243,29 +255,35 @@ impl Server {
             // Guessing at clients, and making us read documents, is counted. A store that is down has refused already.
             let _ = self.throttle.failed(&Who::Address(visit.address)).await;
         }
-        let status = match error.status() {
-            StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
-            other => other,
-        };
-        let message = match error {
-            OauthError::Client(_) => "The program that sent you here is not known.".into(),
-            other => other.description(),
-        };
-        let reply = pages::error(&ErrorPage {
-            status,
-            title: "This cannot go on",
-            message: &message,
-            advice: "Go back to the program that sent you here, and start again from there.",
-            retry: None,
-            code: error.code(),
-            request_id: &visit.request_id,
-        });
-        let why = match error {
-            OauthError::Client(why) => reply.detail("why", *why),
-            _ => reply,
-        };
-        refusal.note(why)
+        refusal_page(visit, refusal, None)
     }
+}
+
+fn refusal_page(visit: &Visit, refusal: &Refusal, onward: Option<Onward<'_>>) -> Reply {
+    let error = refusal.error();
+    let status = match error.status() {
+        StatusCode::UNAUTHORIZED => StatusCode::BAD_REQUEST,
+        other => other,
+    };
+    let message = match error {
+        OauthError::Client(_) => "The program that sent you here is not known.".into(),
+        other => other.description(),
+    };
+    let reply = pages::error(&ErrorPage {
+        status,
+        title: "This cannot go on",
+        message: &message,
+        advice: "Go back to the program that sent you here, and start again from there.",
+        retry: None,
+        onward,
+        code: error.code(),
+        request_id: &visit.request_id,
+    });
+    let why = match error {
+        OauthError::Client(why) => reply.detail("why", *why),
+        _ => reply,
+    };
+    refusal.note(why)
 }
 
 /// What is asked for must be a code, in the query of a redirection, by parameters in the clear.

@@ -52,6 +52,7 @@ use error::OauthError;
 use scopes::Scopes;
 use throttle::Throttle;
 
+pub use client::registry::unregister;
 pub use consent::forget_consents;
 pub use settings::{Resource, Settings};
 

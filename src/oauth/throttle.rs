@@ -56,6 +56,28 @@ impl Throttle {
         Ok(())
     }
 
+    /// Notes that a client has proven itself from an address.
+    pub(in crate::oauth) async fn proven(
+        &self,
+        client: &str,
+        address: IpAddr,
+    ) -> Result<(), OauthError> {
+        let end = self.clock.now().plus(KNOWN_FOR);
+        let id = proven_at(client, address);
+        self.store.bump(&id, Some(end)).await?;
+        Ok(())
+    }
+
+    /// Whether a client has proven itself from an address of late: strangers who guess at it from elsewhere must not shut it
+    /// out there.
+    pub(in crate::oauth) async fn is_known(
+        &self,
+        client: &str,
+        address: IpAddr,
+    ) -> Result<bool, OauthError> {
+        Ok(self.store.count(&proven_at(client, address)).await? > 0)
+    }
+
     /// Counts an authorization request, and refuses the one that is too many.
     pub(in crate::oauth) async fn request(&self, address: IpAddr) -> Result<(), OauthError> {
         let (limit, every) = (self.settings.requests, self.settings.window);
@@ -111,6 +133,13 @@ impl Who<'_> {
             Self::Client(id) => opaque::hash(id),
         }
     }
+}
+
+/// How long an address is known from which a client has proven itself.
+const KNOWN_FOR: Duration = Duration::from_secs(7 * 86_400);
+
+fn proven_at(client: &str, address: IpAddr) -> String {
+    format!("oauth/proven/{}/{}", opaque::hash(client), network(address))
 }
 
 /// One subscriber: an IPv4 address, or the first 64 bits of an IPv6 one, of which each has as many as they like.

@@ -24,7 +24,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::grants::{self, Grants, New};
 use crate::revocation::{Revocations, Settings};
 use crate::secret::Secret;
-use crate::store::Memory;
+use crate::store::{Key, Memory, Store, Table};
 use crate::users::{self, Profile};
 
 /// A socket with the people behind it.
@@ -290,6 +290,13 @@ async fn a_client_that_was_revoked_refreshes_nothing_later_either() {
         .post("/clients/https:%2F%2Fclient.test%2Fa/revoke")
         .await;
     assert_eq!(document["sessions_ended"], 1);
+    assert_eq!(document["was_registered"], false);
+    let registered = Key::new(Table::Client, "r/mcp_client_1");
+    let kept = rig.people.store.create(&registered, b"{}".to_vec(), None);
+    assert!(kept.await.unwrap().is_some());
+    let document = rig.post("/clients/mcp_client_1/revoke").await;
+    assert_eq!(document["was_registered"], true);
+    assert!(rig.people.store.get(&registered).await.unwrap().is_none());
     rig.people.clock.advance(Duration::from_secs(2 * 86_400));
     let refused = grants.rotate(token.expose(), Some("https://client.test/a"));
     assert!(matches!(refused.await, Err(grants::GrantError::Unknown)));

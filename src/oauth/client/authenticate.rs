@@ -40,12 +40,20 @@ impl Server {
     ) -> Result<Client, OauthError> {
         let shown = shown(visit, form)?;
         let proves = !matches!(shown.proof, Shows::Nothing);
-        if proves {
-            self.throttle.check(&Who::Client(&shown.id)).await?;
+        if !proves {
+            return self.recognise(&shown, visit.address).await;
+        }
+        let who = Who::Client(&shown.id);
+        if let Err(refusal) = self.throttle.check(&who).await
+            && !self.throttle.is_known(&shown.id, visit.address).await?
+        {
+            return Err(refusal);
         }
         let recognised = self.recognise(&shown, visit.address).await;
-        if proves && matches!(recognised, Err(OauthError::Client(_))) {
-            self.throttle.failed(&Who::Client(&shown.id)).await?;
+        match &recognised {
+            Ok(client) => self.throttle.proven(&client.id, visit.address).await?,
+            Err(OauthError::Client(_)) => self.throttle.failed(&who).await?,
+            Err(_) => {}
         }
         recognised
     }

@@ -174,6 +174,12 @@ impl Client {
         redirect::check(redirect_uri) == Ok(redirect::Kind::Web)
     }
 
+    /// Whether whoever made it known could have chosen any site as this address. To redirect there before its user has done
+    /// anything would make us the disguise of that site (RFC 9700 section 4.11.2).
+    pub(in crate::oauth) fn is_anybodys(&self, redirect_uri: &str) -> bool {
+        self.source != Source::Known && self.is_at_home(redirect_uri)
+    }
+
     /// The host whose document describes it.
     pub(in crate::oauth) fn host(&self) -> Option<&str> {
         match &self.source {

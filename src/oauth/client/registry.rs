@@ -248,6 +248,14 @@ impl Registry {
     }
 }
 
+/// Forgets a client that registered itself; says whether it was there. Its grants and tokens are ended elsewhere.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn unregister(store: &dyn Store, id: &str) -> Result<bool, StoreError> {
+    record::delete::<Kept>(store, &place(id)).await
+}
+
 /// Random bytes in the id of a registered client.
 pub(in crate::oauth) const ID_BYTES: usize = 16;
 

@@ -147,6 +147,32 @@ async fn a_request_is_answered_once_and_in_time() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_answers_at_once_one_counts() {
+    for _ in 0..10 {
+        let rig = std::sync::Arc::new(Rig::new().await);
+        let mut browser = Browser::default();
+        let page = browser.sign_in(&rig, &request()).await;
+        let (id, token) = form(&page);
+        let answers = (0..16).map(|n| {
+            let decision = if n % 2 == 0 { "allow" } else { "deny" };
+            let params = [
+                ("request", &*id),
+                ("token", &*token),
+                ("decision", decision),
+            ];
+            let visit = browser.visit(Method::POST, "/oauth/consent", &params);
+            let rig = std::sync::Arc::clone(&rig);
+            tokio::spawn(async move { rig.server.answer(&visit).await })
+        });
+        let replies = futures_util::future::join_all(answers).await;
+        let counted = replies
+            .into_iter()
+            .filter(|reply| reply.as_ref().unwrap().status.is_redirection());
+        assert_eq!(counted.count(), 1);
+    }
+}
+
 #[tokio::test]
 async fn whoever_was_shut_out_while_reading_gets_nothing() {
     let rig = Rig::new().await;

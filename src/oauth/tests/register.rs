@@ -363,3 +363,45 @@ async fn a_client_that_wants_no_refresh_token_gets_none() {
     assert!(answer["access_token"].is_string());
     assert_eq!(answer.get("refresh_token"), None);
 }
+
+/// Anybody can register any site. Nobody is sent there by us before they have done anything themselves.
+#[tokio::test]
+async fn rfc9700_s4_11_2_a_refusal_sends_nobody_to_a_site_that_anybody_could_have_registered() {
+    let rig = Rig::new().await;
+    let site = "https://evil.test/login?x=\"";
+    for (uri, is_page) in [
+        ("https://evil.test/login?x=1", true),
+        ("http://localhost:6274/oauth/callback", false),
+        ("com.example.program:/back", false),
+    ] {
+        let mut registered = document();
+        registered["redirect_uris"] = json!([uri]);
+        let id = json(&register(&rig, &registered).await)["client_id"].clone();
+        let id = id.as_str().unwrap();
+        let asked = but(&request(), "redirect_uri", Some(uri));
+        let asked = but(&asked, "client_id", Some(id));
+        for (name, value) in [
+            ("scope", Some("nothing:known")),
+            ("prompt", Some("none")),
+            ("resource", Some("https://elsewhere.test")),
+            ("code_challenge", None),
+        ] {
+            let reply = rig.get("/oauth/authorize", &but(&asked, name, value)).await;
+            let sent = reply.headers.contains_key("location");
+            assert_eq!(sent, !is_page, "{uri} {name}");
+            assert!(reply.note.refused.is_some());
+            if is_page {
+                let text = text(&reply);
+                assert_eq!(reply.status.as_u16(), 400, "{name}");
+                assert!(text.contains("<strong>evil.test</strong>"), "{text}");
+                assert!(text.contains("href=\"https://evil.test/login?x=1&amp;error="));
+            }
+        }
+        // Whoever asks rightly is asked to sign in.
+        let reply = rig.get("/oauth/authorize", &asked).await;
+        assert_eq!(reply.status.as_u16(), 302, "{uri}");
+    }
+    let mut odd = document();
+    odd["redirect_uris"] = json!([site]);
+    assert_eq!(register(&rig, &odd).await.status.as_u16(), 400);
+}

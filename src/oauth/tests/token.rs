@@ -367,6 +367,36 @@ async fn guessing_at_a_clients_secret_is_throttled_wherever_it_comes_from() {
     assert_eq!(reply.status.as_u16(), 429);
 }
 
+/// Strangers who guess at a client must not shut it out of the place where it works.
+#[tokio::test]
+async fn a_client_that_has_proven_itself_from_somewhere_is_answered_there_while_others_guess() {
+    let rig = Rig::new().await;
+    let params = [("grant_type", "client_credentials")];
+    let ask = async |secret: &str, last: u8| {
+        let mut visit = with_basic(
+            visit(Method::POST, "/oauth/token", &params),
+            "machine",
+            secret,
+        );
+        visit.address = [192, 0, 2, last].into();
+        rig.server.answer(&visit).await.status.as_u16()
+    };
+    assert_eq!(ask(SECRET, 200).await, 200);
+    for n in 0..100 {
+        assert_eq!(ask("canary-wrong", n / 10).await, 401);
+    }
+    assert_eq!(ask("canary-wrong", 11).await, 429);
+    assert_eq!(ask(SECRET, 11).await, 429);
+    assert_eq!(ask(SECRET, 200).await, 200);
+    // There too nobody guesses for long.
+    for _ in 0..30 {
+        assert_eq!(ask("canary-wrong", 200).await, 401);
+    }
+    assert_eq!(ask(SECRET, 200).await, 429);
+    rig.clock.advance(MINUTE * 2);
+    assert_eq!(ask(SECRET, 11).await, 200);
+}
+
 #[tokio::test]
 async fn r533_r551_r610_c04_the_answer_is_that_of_the_standard() {
     let rig = Rig::new().await;

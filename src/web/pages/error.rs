@@ -20,10 +20,21 @@ pub struct ErrorPage<'a> {
     pub advice: &'a str,
     /// Where to begin again, on this gateway.
     pub retry: Option<&'a str>,
+    /// Where the answer would have gone.
+    pub onward: Option<Onward<'a>>,
     /// The stable word for it.
     pub code: &'static str,
     /// The id of the request.
     pub request_id: &'a str,
+}
+
+/// A place outside, for which nobody here vouches: people go there by themselves, or not at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Onward<'a> {
+    /// Its host.
+    pub host: &'a str,
+    /// Its address, with the answer.
+    pub href: &'a str,
 }
 
 /// The page; the code is the reason in the audit line.
@@ -34,6 +45,11 @@ pub fn error(page: &ErrorPage<'_>) -> Reply {
         p { (page.advice) }
         @if let Some(retry) = page.retry {
             a.act href=(retry) { "Start again" }
+        }
+        @if let Some(Onward { host, href }) = page.onward {
+            p.warn { "Whoever sent you here wants the answer at " strong { (shown(host, ADDRESS_MAX)) } ". Nobody here knows \
+                that place: go there only if you came from it." }
+            a.act href=(href) rel="noreferrer" { "Go to " (shown(host, ADDRESS_MAX)) }
         }
         p.soft { "If you ask for help, say: " code { (page.code) } ", " code { (shown(page.request_id, ADDRESS_MAX)) } }
     };
@@ -52,6 +68,10 @@ mod tests {
             message: "it says <b>",
             advice: "Start again.",
             retry: Some("/auth/login"),
+            onward: Some(Onward {
+                host: "client.test",
+                href: "https://client.test/cb?a=1&b=\"<",
+            }),
             code: "invalid_state",
             request_id: "req_1",
         });
@@ -60,6 +80,8 @@ mod tests {
             "<p role=\"alert\">it says &lt;b&gt;</p>",
             "<p>Start again.</p>",
             "href=\"/auth/login\"",
+            "href=\"https://client.test/cb?a=1&amp;b=&quot;&lt;\"",
+            "<strong>client.test</strong>",
             "<code>invalid_state</code>, <code>req_1</code>",
         ] {
             assert!(body.contains(wanted), "{wanted} in {body}");

@@ -22,7 +22,7 @@ use super::Visit;
 pub use chooser::{Choice, Chooser, chooser};
 pub use consent::{Consent, consent};
 pub use development::{Development, development};
-pub use error::{ErrorPage, error};
+pub use error::{ErrorPage, Onward, error};
 pub use signed_in::{SignedIn, signed_in};
 
 /// Whether the caller is a browser that wants a page, rather than a program that wants JSON.
