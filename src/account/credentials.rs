@@ -3,44 +3,23 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroize;
 
 use super::refusal::Lapse;
 use super::{Account, refusal};
-use crate::clock::Timestamp;
 use crate::login::error::LoginError;
 use crate::login::{ExchangeError, ProviderTokens};
 use crate::secret::Secret;
 use crate::users::User;
+use crate::vault::token::SavedToken;
 use crate::vault::{Vault, VaultError};
 use crate::web::{Reply, Visit};
-
-/// The form in the vault. Times are seconds since the epoch; an end that the provider did not name is absent (C26).
-#[derive(Serialize, Deserialize)]
-struct Written {
-    access_token: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires_at: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    issued_at: Option<i64>,
-}
 
 /// What is to be renewed: the secret as it is kept, and what is in it.
 struct Due {
     kept: Arc<Secret<String>>,
     refresh_token: Secret<String>,
     has_ended: bool,
-}
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        self.access_token.zeroize();
-        self.refresh_token.zeroize();
-    }
 }
 
 impl Account {
@@ -58,18 +37,19 @@ impl Account {
             return Ok(());
         };
         let text = self.written(tokens);
-        vault.seal(user, &name(provider), text, None).await
+        vault
+            .seal(user, &SavedToken::name(provider), text, None)
+            .await
     }
 
     fn written(&self, tokens: &ProviderTokens) -> Secret<String> {
-        let refresh = tokens.refresh_token.as_ref();
-        let written = Written {
-            access_token: tokens.access_token.expose().clone(),
-            refresh_token: refresh.map(|token| token.expose().clone()),
-            expires_at: tokens.expires_at.map(Timestamp::seconds),
-            issued_at: Some(self.parts.clock.now().seconds()),
+        let saved = SavedToken {
+            access_token: tokens.access_token.clone(),
+            refresh_token: tokens.refresh_token.clone(),
+            expires_at: tokens.expires_at,
+            issued_at: Some(self.parts.clock.now()),
         };
-        Secret::new(serde_json::to_string(&written).unwrap_or_default())
+        saved.write()
     }
 
     /// Renews a user's upstream token that ends soon (R413-R417, R419).
@@ -102,7 +82,7 @@ impl Account {
             Ok(mut tokens) => {
                 // A provider that sends no new refresh token means the old one (RFC 6749 section 6).
                 tokens.refresh_token.get_or_insert(due.refresh_token);
-                let (place, text) = (name(&user.provider), self.written(&tokens));
+                let (place, text) = (SavedToken::name(&user.provider), self.written(&tokens));
                 // Where somebody signed in meanwhile, what they brought stays.
                 let kept = vault.replace(&user.id, &place, &due.kept, text).await;
                 kept.map(drop)
@@ -125,18 +105,17 @@ impl Account {
         let Some(kept) = self.kept_token(vault, user, visit).await? else {
             return Ok(None);
         };
-        let Ok(mut written) = serde_json::from_str::<Written>(kept.expose()) else {
+        let Some(saved) = SavedToken::parse(kept.expose()) else {
             return Ok(None);
         };
-        let (Some(end), Some(refresh_token)) = (written.expires_at, written.refresh_token.take())
-        else {
+        let (Some(end), Some(refresh_token)) = (saved.expires_at, saved.refresh_token) else {
             return Ok(None);
         };
-        let (now, end) = (self.parts.clock.now(), Timestamp::from_seconds(end));
+        let now = self.parts.clock.now();
         let soon = end <= now.plus(self.parts.settings.renew_ahead);
         Ok(soon.then(|| Due {
             kept,
-            refresh_token: Secret::new(refresh_token),
+            refresh_token,
             has_ended: end <= now,
         }))
     }
@@ -148,7 +127,7 @@ impl Account {
         visit: &Visit,
     ) -> Result<Option<Arc<Secret<String>>>, Reply> {
         let request = Some(visit.request_id.as_str());
-        let place = name(&user.provider);
+        let place = SavedToken::name(&user.provider);
         let opened = vault.open_for(request, &user.id, &place).await;
         opened.map_err(|error| refusal::of_vault(&error, visit))
     }
@@ -173,7 +152,9 @@ impl Account {
     /// The provider takes nothing of this user's any more: the session ends with it.
     async fn dead(&self, user: &User, session: &str, visit: &Visit) -> Reply {
         if let Some(vault) = &self.parts.vault
-            && let Err(error) = vault.remove(&user.id, &name(&user.provider)).await
+            && let Err(error) = vault
+                .remove(&user.id, &SavedToken::name(&user.provider))
+                .await
         {
             return refusal::of_vault(&error, visit);
         }
@@ -182,10 +163,6 @@ impl Account {
             Err(_) => refusal::unavailable(visit),
         }
     }
-}
-
-fn name(provider: &str) -> String {
-    format!("{provider}/token")
 }
 
 fn lock_of(user: &str, locks: usize) -> usize {

@@ -23,6 +23,7 @@ mod rotate;
 pub mod seal;
 mod secrets;
 mod status;
+pub mod token;
 mod trail;
 mod unlock;
 pub mod v1;

@@ -30,6 +30,7 @@ const clients = new Map();
 const pending = new Map();
 const logins = new Map();
 const codes = new Map();
+const spent = new Map();
 const access = new Map();
 const refresh = new Map();
 const disabled = new Set();
@@ -143,12 +144,15 @@ const doors = {
     }
     const code = take(codes, given.get('code'));
     const proven = code && digest(given.get('code_verifier') ?? '') === code.asked.get('code_challenge');
+    if (spent.has(given.get('code'))) end(spent.get(given.get('code')));
     if (!proven || code.to !== given.get('redirect_uri')) return send(response, 400, { error: 'invalid_grant' });
-    issue(response, { user: code.user, scope: code.scope, resource: given.get('resource') });
+    const grant = { user: code.user, scope: code.scope, resource: given.get('resource') };
+    spent.set(given.get('code'), grant);
+    issue(response, grant);
   },
   'POST /oauth/revoke': async (request, response) => {
     const grant = take(refresh, (await fields(request)).get('token'));
-    for (const [token, one] of access) if (one.grant === grant) access.delete(token);
+    end(grant);
     send(response, 200, {});
   },
   'POST /stand-in/disable': (request, response, url) => {
@@ -229,6 +233,12 @@ function back(response, { to, asked }, more) {
   for (const [key, value] of Object.entries({ ...more, iss: origin })) at.searchParams.set(key, value);
   if (asked.get('state')) at.searchParams.set('state', asked.get('state'));
   redirect(response, at);
+}
+
+/** Ends what came of a sign-in. */
+function end(grant) {
+  for (const [token, one] of access) if (one.grant === grant) access.delete(token);
+  for (const [token, one] of refresh) if (one === grant) refresh.delete(token);
 }
 
 function issue(response, grant) {

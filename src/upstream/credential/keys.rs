@@ -7,12 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroize;
-
 use super::answer::Issued;
 use crate::clock::Timestamp;
 use crate::secret::Secret;
+use crate::vault::token::SavedToken;
 
 /// What an object-safe asynchronous function returns.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, KeysError>> + Send + 'a>>;
@@ -54,33 +52,8 @@ pub trait Keys: Send + Sync + fmt::Debug {
     ) -> Later<'a, bool>;
 }
 
-/// A provider's token as it is kept.
-pub(super) struct Saved {
-    pub(super) access_token: Secret<String>,
-    pub(super) refresh_token: Option<Secret<String>>,
-    /// When it ends; absent where the provider did not say, which means nothing at all (C26).
-    pub(super) expires_at: Option<Timestamp>,
-    issued_at: Option<Timestamp>,
-}
-
-/// The stored form. Times are seconds since the epoch.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    access_token: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    expires_at: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    issued_at: Option<i64>,
-}
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        self.access_token.zeroize();
-        self.refresh_token.zeroize();
-    }
-}
+/// A provider's token, and when it is renewed.
+pub(super) struct Saved(pub(super) SavedToken);
 
 /// How long before its end a token of unknown life is renewed.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -88,38 +61,29 @@ const MARGIN: Duration = Duration::from_secs(30);
 impl Saved {
     /// Reads the stored form; `None` when it is another.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let mut written: Written = serde_json::from_str(text).ok()?;
-        Some(Self {
-            access_token: Secret::new(std::mem::take(&mut written.access_token)),
-            refresh_token: written.refresh_token.take().map(Secret::new),
-            expires_at: written.expires_at.map(Timestamp::from_seconds),
-            issued_at: written.issued_at.map(Timestamp::from_seconds),
-        })
+        SavedToken::parse(text).map(Self)
     }
 
     /// What is kept after a renewal: a server that sends no new refresh token means the old one (RFC 6749 section 6).
     pub(super) fn renewed(&self, issued: &Issued, now: Timestamp) -> Secret<String> {
-        let refresh = issued
-            .refresh_token
-            .as_ref()
-            .or(self.refresh_token.as_ref());
-        let written = Written {
-            access_token: issued.token.expose().clone(),
-            refresh_token: refresh.map(|token| token.expose().clone()),
-            expires_at: issued.lasts.map(|lasts| now.plus(lasts).seconds()),
-            issued_at: Some(now.seconds()),
+        let refresh = issued.refresh_token.as_ref();
+        let renewed = SavedToken {
+            access_token: issued.token.clone(),
+            refresh_token: refresh.or(self.0.refresh_token.as_ref()).cloned(),
+            expires_at: issued.lasts.map(|lasts| now.plus(lasts)),
+            issued_at: Some(now),
         };
-        Secret::new(serde_json::to_string(&written).unwrap_or_default())
+        renewed.write()
     }
 
     /// Whether it has ended.
     pub(super) fn is_over(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
+        self.0.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Whether it should be renewed: in the last five minutes or the last tenth of its life, whichever is shorter (C06).
     pub(super) fn is_near_its_end(&self, now: Timestamp) -> bool {
-        let margin = match (self.issued_at, self.expires_at) {
+        let margin = match (self.0.issued_at, self.0.expires_at) {
             (Some(begin), Some(end)) => {
                 let life = end.millis().saturating_sub(begin.millis());
                 super::answer::margin(Duration::from_millis(u64::try_from(life).unwrap_or(0)))

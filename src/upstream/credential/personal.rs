@@ -10,6 +10,7 @@ use super::keys::{Keys, Saved};
 use super::slots::{Held, Print, Slots, Want};
 use crate::clock::Clock;
 use crate::secret::Secret;
+use crate::vault::token::SavedToken;
 
 /// Attempts to write a renewed token; the old one is used up, so it must not be lost to a moment's trouble.
 const WRITES: u32 = 5;
@@ -65,7 +66,7 @@ impl Personal {
         let name = &provider.provider;
         let shelf = Shelf {
             key_name: format!("{name}/api_key"),
-            token_name: format!("{name}/token"),
+            token_name: SavedToken::name(name),
             provider,
             keys,
             renewal,
@@ -120,12 +121,12 @@ impl Personal {
         let kept = shelf.keys.open(user, &shelf.token_name).await?;
         let kept = kept.ok_or_else(|| CredentialError::Missing(shelf.provider.clone()))?;
         let saved = shelf.read(&kept)?;
-        let refused = not == Some(Print::of(saved.access_token.expose()));
+        let refused = not == Some(Print::of(saved.0.access_token.expose()));
         let now = shelf.clock.now();
         if !refused && !saved.is_near_its_end(now) {
-            return Ok(Found::Token(saved.access_token));
+            return Ok(Found::Token(saved.0.access_token));
         }
-        if shelf.renewal.is_some() && saved.refresh_token.is_some() {
+        if shelf.renewal.is_some() && saved.0.refresh_token.is_some() {
             // A refresh token that is over is not offered again and again.
             let print = Print::of(kept.expose());
             if let Some(error) = self.slots.marked(user, print) {
@@ -139,7 +140,7 @@ impl Personal {
         if saved.is_over(now) {
             return Err(CredentialError::Expired(shelf.provider.clone()));
         }
-        Ok(Found::Token(saved.access_token))
+        Ok(Found::Token(saved.0.access_token))
     }
 
     async fn renew(
@@ -178,7 +179,7 @@ impl Shelf {
         }
         let expired = || CredentialError::Expired(self.provider.clone());
         let renewal = self.renewal.as_ref().ok_or_else(expired)?;
-        let refresh = saved.refresh_token.as_ref().ok_or_else(expired)?;
+        let refresh = saved.0.refresh_token.as_ref().ok_or_else(expired)?;
         let grant = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh.expose()),
@@ -227,7 +228,8 @@ impl Shelf {
     }
 
     fn is_usable(&self, saved: &Saved, want: Want) -> bool {
-        want.not != Some(Print::of(saved.access_token.expose())) && !saved.is_over(self.clock.now())
+        want.not != Some(Print::of(saved.0.access_token.expose()))
+            && !saved.is_over(self.clock.now())
     }
 
     fn is_good(&self, saved: &Saved, want: Want) -> bool {
@@ -235,11 +237,11 @@ impl Shelf {
     }
 
     fn held_of(&self, saved: Saved, want: Want) -> Held {
-        let left = saved.expires_at.map(|end| {
+        let left = saved.0.expires_at.map(|end| {
             let left = end.millis().saturating_sub(self.clock.now().millis());
             Duration::from_millis(u64::try_from(left).unwrap_or(0))
         });
-        self.held(saved.access_token, want, left)
+        self.held(saved.0.access_token, want, left)
     }
 
     /// Held for those who still see what was kept before, for as long as an opened secret may be remembered.
