@@ -101,9 +101,16 @@ pub(super) fn login(config: &Config) -> login::Settings {
         public_url: config.listen.public_url.clone(),
         extra_ca_file: config.extra_ca_file.clone(),
         leeway: config.auth.leeway,
-        tiers: config.quotas.tiers.keys().cloned().collect(),
+        tiers: tiers(config),
         ..login::Settings::default()
     }
+}
+
+/// The tiers, first the one of users of whom nothing else is known.
+fn tiers(config: &Config) -> Vec<String> {
+    let standard = &config.quotas.default_tier;
+    let others = config.quotas.tiers.keys().filter(|tier| *tier != standard);
+    std::iter::once(standard).chain(others).cloned().collect()
 }
 
 fn provider(provider: &config::Provider) -> login::ProviderSettings {
