@@ -155,6 +155,7 @@ pub(super) fn limits(config: &Config) -> limits::Settings {
         body_timeout: config.limits.body_timeout,
         hosts: AllowedHosts::new(config.listen.allowed_hosts.iter().cloned()),
         origins: AllowedOrigins::new(origins(config)),
+        trusted_hops: config.listen.trusted_hops,
     }
 }
 

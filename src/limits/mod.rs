@@ -10,6 +10,7 @@
 
 pub mod body;
 pub mod cors;
+pub mod forwarded;
 pub mod origin;
 
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub hosts: AllowedHosts,
     /// Values of Origin that may call us from a browser.
     pub origins: AllowedOrigins,
+    /// Proxies of the operator's own in front of us, whose word about the caller's address is taken.
+    pub trusted_hops: usize,
 }
 
 impl Default for Settings {
@@ -52,6 +55,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(10),
             hosts: AllowedHosts::default(),
             origins: AllowedOrigins::default(),
+            trusted_hops: 0,
         }
     }
 }

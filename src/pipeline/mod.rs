@@ -34,7 +34,7 @@ use crate::audit::Sink;
 use crate::audit::details::Summary;
 use crate::auth::Verifier;
 use crate::clock::Clock;
-use crate::limits::{self, cors};
+use crate::limits::{self, cors, forwarded};
 use crate::listener::{Peer, Serve};
 use crate::mcp;
 use crate::quota::Quotas;
@@ -144,9 +144,18 @@ impl Pipeline {
         Ok(answer)
     }
 
+    /// The other end as our own proxies saw it, where there are any.
+    fn caller(&self, mut peer: Peer, head: &Parts) -> Peer {
+        let hops = self.limits.trusted_hops;
+        let address = forwarded::caller(peer.address.ip(), &head.headers, hops);
+        peer.address.set_ip(address);
+        peer
+    }
+
     /// One request from its head to an answer that carries its trail.
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         let (head, mut body) = request.into_parts();
+        let peer = self.caller(peer, &head);
         let begun = match self.audit.reserve() {
             Ok(slot) => {
                 Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics)).ok()

@@ -41,6 +41,8 @@ pub struct Listen {
     pub transport: Transport,
     /// Values of `Host` that are answered, in lowercase.
     pub allowed_hosts: BTreeSet<String>,
+    /// Proxies of the operator's own in front, whose word about the caller's address is taken.
+    pub trusted_hops: usize,
     /// How long open requests may go on after the order to stop.
     pub drain_timeout: Duration,
 }
@@ -146,12 +148,28 @@ pub(super) fn mean(
     let address = address("listen.address", &raw.address, review);
     let transport = address.map(|address| transport(raw, address, profile, state_dir, review));
     let (address, transport) = (address?, transport?);
+    let hops = raw.trusted_hops.unwrap_or(0);
+    if hops > 0 && matches!(transport, Transport::Tls(_)) {
+        review.warn(
+            "listen.trusted_hops",
+            "whoever reaches the gateway past the proxies can claim any address",
+            "make sure that only they reach it",
+        );
+    }
+    if raw.trusted_hops.is_none() && transport == Transport::BehindTlsProxy {
+        review.warn(
+            "listen.trusted_hops",
+            "all callers will seem to come from the proxy",
+            "write how many proxies stand in front, mostly 1; 0 if they add no X-Forwarded-For",
+        );
+    }
     let public_url = public_url(raw, address, &transport, review)?;
     Some(Listen {
         allowed_hosts: allowed_hosts(raw, address, &public_url, review),
         public_url: public_url.origin().ascii_serialization(),
         transport,
         address,
+        trusted_hops: usize::from(hops),
         drain_timeout: raw.drain_timeout.0,
     })
 }

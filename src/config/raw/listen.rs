@@ -24,6 +24,10 @@ pub(in crate::config) struct Listen {
     pub(in crate::config) plain_http: PlainHttp,
     /// A proxy in front of the gateway ends TLS; the gateway itself then speaks plain HTTP at any address.
     pub(in crate::config) behind_tls_proxy: bool,
+    /// How many proxies of your own stand in front. Each adds the address that it saw to the end of `X-Forwarded-For`; the
+    /// one that the outermost of them added counts as the caller's, in limits on failed attempts and in the audit trail. By default none.
+    #[schemars(range(min = 0, max = 10))]
+    pub(in crate::config) trusted_hops: Option<u8>,
     /// Values of the `Host` header that are answered. By default the host of `public_url`, and the names of loopback
     /// with the listening port when `address` is on loopback.
     pub(in crate::config) allowed_hosts: Vec<String>,
@@ -40,6 +44,7 @@ impl Default for Listen {
             tls: None,
             plain_http: PlainHttp::No,
             behind_tls_proxy: false,
+            trusted_hops: None,
             allowed_hosts: Vec::new(),
             drain_timeout: Span::seconds(20),
         }

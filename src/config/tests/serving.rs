@@ -420,3 +420,27 @@ fn r585_the_bundle_that_node_servers_know_is_a_setting() {
         "{mistakes:?}"
     );
 }
+
+#[test]
+fn whose_word_about_addresses_is_taken_is_warned_about_where_it_matters() {
+    let folder = Folder::new();
+    let env = [("JWT_SECRET", KEY)];
+    let behind = |hops: &str| {
+        format!(
+            "listen: {{address: \"0.0.0.0:8080\", public_url: \"https://gw.test\", behind_tls_proxy: true{hops}}}\n"
+        )
+    };
+    let told = |warned: &[String], what: &str| warned.iter().any(|one| one.contains(what));
+    let warned = folder.warnings(&behind(""), &env);
+    assert!(
+        told(&warned, "all callers will seem to come from the proxy"),
+        "{warned:?}"
+    );
+    for hops in [", trusted_hops: 1", ", trusted_hops: 0"] {
+        let warned = folder.warnings(&behind(hops), &env);
+        assert!(!told(&warned, "trusted_hops"), "{warned:?}");
+    }
+    let warned = folder.warnings("listen: {trusted_hops: 1}\n", &env);
+    assert!(told(&warned, "can claim any address"), "{warned:?}");
+    assert_eq!(folder.good("", &env).listen.trusted_hops, 0);
+}

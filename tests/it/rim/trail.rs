@@ -357,3 +357,19 @@ async fn the_trail_is_for_its_owner_alone() {
         assert_eq!(mode, 0o600, "{}", file.display());
     }
 }
+
+#[tokio::test]
+async fn r180_the_address_in_the_trail_is_the_one_that_our_own_proxy_saw() {
+    for (hops, address) in [(0, "127.0.0.1"), (1, "192.0.2.7"), (2, "198.51.100.9")] {
+        let rig = before(Plan::new().listen(&format!("trusted_hops: {hops}"))).await;
+        let caller = rig.caller("alice");
+        let mut draft = caller.modern_draft("tools/list", json!({}));
+        set(
+            &mut draft,
+            "x-forwarded-for",
+            "6.6.6.6, 198.51.100.9, 192.0.2.7",
+        );
+        let reply = caller.send(draft).await;
+        assert_eq!(line_of(&rig, &reply).await["ip_address"], address, "{hops}");
+    }
+}
