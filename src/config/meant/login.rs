@@ -190,6 +190,10 @@ fn one_provider(
     for (path, tier) in tiers {
         quotas.knows_tier(&path, tier, review);
     }
+    if raw.default_team.trim().is_empty() || raw.default_team.contains(char::is_control) {
+        let help = "every token names a team; leave it out for `default`";
+        review.mistake(&format!("{at}.default_team"), "names no team", help);
+    }
     let allow = Allow {
         users: raw.allow.users.clone(),
         email_domains: raw

@@ -35,6 +35,10 @@ fn providers_that_cannot_work_are_refused_by_place() {
             "line 3: login.providers[1]: is another ClickUp than `a`; use one of them",
         ),
         (
+            provider("kind: oidc, client_id: a, issuer: \"https://okta.test\", default_team: \" \""),
+            "line 2: login.providers[0].default_team: names no team; every token names a team; leave it out for `default`",
+        ),
+        (
             format!("{OIDC}oauth: {{idle_lifetime: 60d, max_lifetime: 30d}}\n"),
             "line 3: oauth.idle_lifetime: is longer than max_lifetime; a login cannot be unused for longer than it lives",
         ),
