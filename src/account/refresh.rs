@@ -103,10 +103,14 @@ impl Account {
     /// Whose session it is, who must still be let in.
     async fn owner(&self, grant: &Grant, visit: &Visit) -> Result<User, Reply> {
         let user = users::find(&*self.parts.store, &grant.user).await;
-        match user.map_err(|_| refusal::unavailable(visit))? {
-            Some(held) if !held.record.disabled && held.record.generation <= grant.generation => {
-                Ok(held.record)
-            }
+        let user = user.map_err(|_| refusal::unavailable(visit))?;
+        let may = |user: &User| {
+            !user.disabled
+                && user.generation <= grant.generation
+                && self.parts.desk.knows(&user.provider)
+        };
+        match user {
+            Some(held) if may(&held.record) => Ok(held.record),
             _ => Err(self.lapsed(Lapse::ShutOut, visit).user(&grant.user)),
         }
     }

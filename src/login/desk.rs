@@ -111,6 +111,12 @@ impl Desk {
         &self.offers
     }
 
+    /// Whether users may still sign in there. Whoever came through a provider that the operator removed is to come back by
+    /// another one.
+    pub fn knows(&self, provider: &str) -> bool {
+        self.offers.iter().any(|offer| offer.name == provider)
+    }
+
     /// Sends a browser to a provider: status 302 (R335), and a cookie that binds the browser (R018).
     ///
     /// # Errors

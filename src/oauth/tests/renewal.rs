@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::rig::*;
 use crate::audit::event::Event;
+use crate::users::{self, User};
 
 #[tokio::test]
 async fn r618_r620_a_public_client_refreshes_and_its_old_token_is_no_good() {
@@ -61,4 +62,24 @@ async fn a_refresh_gives_no_more_than_was_allowed_and_a_refused_one_uses_nothing
     let next = answer["refresh_token"].as_str().unwrap();
     let answer = json(&rig.token(&refresh(next)).await);
     assert_eq!(answer["scope"], "mcp:read user:read team:read");
+}
+
+#[tokio::test]
+async fn a_login_through_a_provider_that_the_operator_removed_ends() {
+    let rig = Rig::new().await;
+    let tokens = rig.tokens().await;
+    let token = tokens["refresh_token"].as_str().unwrap();
+    let access = tokens["access_token"].as_str().unwrap();
+    let now = rig.clock.now();
+    let gone = |user: &mut User| {
+        user.provider = "removed".into();
+        Ok(())
+    };
+    users::change(&*rig.store, "dev.12345", now, gone)
+        .await
+        .unwrap();
+    let reply = rig.token(&refresh(token)).await;
+    assert_eq!(error(&reply), (400, "invalid_grant".into()));
+    assert_eq!(reply.note.user.as_deref(), Some("dev.12345"));
+    assert!(!rig.is_good(access, MCP).await);
 }

@@ -25,6 +25,11 @@ impl Server {
         let rotated = self.grants.rotate(token, id).await.map_err(refused)?;
         let (Rotation::Fresh { grant, user, token } | Rotation::Repeated { grant, user, token }) =
             rotated;
+        if !self.desk.knows(&user.provider) {
+            let ended = self.grants.revoke(&grant.id).await;
+            ended.map_err(GrantError::from).map_err(refused)?;
+            return Err(refused(GrantError::ShutOut(user.id)));
+        }
         Ok(Granted {
             event: Event::TokenRefreshed,
             client,
