@@ -143,34 +143,3 @@ async fn records_whose_time_is_over_leave_the_file() {
     };
     assert_eq!(rows(&path), ["0", "1", "5"]);
 }
-
-/// Figures, for whoever wants them: `cargo test --lib figures -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "prints figures and proves nothing"]
-async fn figures() {
-    let of = open().await;
-    for writers in [1, 8, 64] {
-        let begun = std::time::Instant::now();
-        let mut tasks = Vec::new();
-        for writer in 0..writers {
-            let store = Arc::clone(&of.store);
-            tasks.push(tokio::spawn(async move {
-                for number in 0..200 {
-                    let id = format!("{writer}/{number}");
-                    store.put(&key(&id), vec![b'v'; 300], None).await.unwrap();
-                }
-            }));
-        }
-        for task in tasks {
-            task.await.unwrap();
-        }
-        let rate = f64::from(writers * 200) / begun.elapsed().as_secs_f64();
-        println!("{writers} writers: {rate:.0} changes a second");
-    }
-    let begun = std::time::Instant::now();
-    for number in 0..100_000 {
-        let id = format!("0/{}", number % 200);
-        assert!(of.store.get(&key(&id)).await.unwrap().is_some());
-    }
-    println!("{:?} a read", begun.elapsed() / 100_000);
-}
