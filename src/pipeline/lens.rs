@@ -131,24 +131,27 @@ impl Lens {
     /// # Errors
     /// [`UpstreamError::Unreadable`] when it could hide a list from us.
     pub fn message(&self, message: &[u8]) -> Result<Seen, UpstreamError> {
+        let seen = mcp::glance(message);
         if let View::Call(name) = &self.view
             && message.len() <= SMALL
         {
-            if let Some(task_id) = mcp::tasks::created(message) {
+            if seen.task
+                && let Some(task_id) = mcp::tasks::created(message)
+            {
                 self.route.tasks().note(task_id, &self.principal);
             }
-            if errors::is_unknown_tool(message, name) {
+            if seen.failure && errors::is_unknown_tool(message, name) {
                 self.failed.mark();
                 return Ok(Seen::UnknownTool(errors::unknown_tool(
                     self.id.as_ref().into(),
                     name,
                 )));
             }
-            if errors::is_failure(message) {
+            if seen.failure && errors::is_failure(message) {
                 self.failed.mark();
             }
         }
-        if self.view != View::List && !may_hold_a_list(message) {
+        if self.view != View::List && !seen.list {
             return Ok(Seen::Same);
         }
         self.filter(message)
@@ -208,20 +211,4 @@ impl Lens {
         };
         self.route.policies().lists(&self.principal, ask)
     }
-}
-
-/// Whether a message has any chance of holding a list: one of the member names, or an escape that could spell one. Streams
-/// carry lists for requests that we did not see, when they are resumed.
-fn may_hold_a_list(message: &[u8]) -> bool {
-    const MARKS: [&[u8]; 6] = [
-        b"\"tools\"",
-        b"\"prompts\"",
-        b"\"resources\"",
-        b"\"resourceTemplates\"",
-        b"\"tasks\"",
-        b"\\u",
-    ];
-    MARKS
-        .iter()
-        .any(|mark| memchr::memmem::find(message, mark).is_some())
 }

@@ -130,8 +130,8 @@ impl Trail {
                 record.token_id(jti);
             }
             record
-                .detail("tier", principal.tier())
-                .detail("fingerprint", principal.fingerprint());
+                .tier(principal.tier())
+                .fingerprint(principal.fingerprint());
         });
         self.tally.tier(principal.tier());
     }
@@ -153,9 +153,7 @@ impl Trail {
             }
             if let Operation::CallTool { name, arguments } = message.operation() {
                 record.event(Event::ToolInvocation).tool(name);
-                if let Some(Ok(arguments)) = arguments.map(serde_json::from_str) {
-                    record.detail("arguments", summary.of(&arguments));
-                }
+                record.arguments(arguments.and_then(|arguments| summary.of(arguments)));
             }
         });
     }
@@ -241,7 +239,7 @@ impl Trail {
     /// The head of the answer is known.
     pub fn answered(&mut self, status: StatusCode) {
         self.record(|record| {
-            record.detail("http_status", status.as_u16());
+            record.http_status(status.as_u16());
         });
     }
 
@@ -293,7 +291,7 @@ impl Trail {
 /// # Errors
 /// When there is no randomness.
 pub fn request_id() -> Result<String, NoRandomness> {
-    random::hex::<8>().map(|hex| format!("req_{hex}"))
+    random::identifier::<8>().map(|hex| ["req_", &hex].concat())
 }
 
 impl Drop for Trail {

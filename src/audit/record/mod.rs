@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::event::{Event, Kind, Outcome, Severity};
@@ -49,8 +51,18 @@ pub struct Record {
     rule: Option<String>,
     route: Option<String>,
     rpc_method: Option<String>,
+    known: Known,
     details: Map<String, Value>,
     error: Option<Failure>,
+}
+
+/// The details that the gateway itself says about every request, and that need no second look: they are found in no map.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    tier: Option<String>,
+    fingerprint: Option<String>,
+    arguments: Option<Box<RawValue>>,
+    http_status: Option<u16>,
 }
 
 /// The `error` field.
@@ -84,6 +96,7 @@ impl Record {
             rule: None,
             route: None,
             rpc_method: None,
+            known: Known::default(),
             details: Map::new(),
             error: None,
         }
@@ -209,6 +222,30 @@ impl Record {
         self
     }
 
+    /// The tier of the user's limits.
+    pub fn tier(&mut self, tier: &str) -> &mut Self {
+        self.known.tier = Some(capped(tier, MAX_ID));
+        self
+    }
+
+    /// The keyed hash of the token (C32).
+    pub fn fingerprint(&mut self, fingerprint: &str) -> &mut Self {
+        self.known.fingerprint = Some(capped(fingerprint, MAX_ID));
+        self
+    }
+
+    /// The arguments of the call as [`super::details::Summary`] prepared them (C41).
+    pub fn arguments(&mut self, summary: Option<Box<RawValue>>) -> &mut Self {
+        self.known.arguments = summary;
+        self
+    }
+
+    /// The status of the answer.
+    pub fn http_status(&mut self, status: u16) -> &mut Self {
+        self.known.http_status = Some(status);
+        self
+    }
+
     /// The end: its moment becomes the line's timestamp.
     pub fn finished(&mut self, at: Timestamp, duration: Duration) -> &mut Self {
         self.at = at;
@@ -271,7 +308,6 @@ impl Record {
     /// Appends the line without its closing brace and `mac`: the body that the chain seals.
     pub(in crate::audit) fn write_body(&self, seq: u64, prev: &str, out: &mut Vec<u8>) {
         let start = out.len();
-        let details = self.bounded_details();
         let line = Line {
             timestamp: self.at.rfc3339_millis(),
             request_id: &self.request_id,
@@ -298,7 +334,7 @@ impl Record {
             rule: self.rule.as_deref(),
             route: self.route.as_deref(),
             rpc_method: self.rpc_method.as_deref(),
-            details: &details,
+            details: self.bounded_details(),
             error: self.error.as_ref(),
             prev,
         };
@@ -310,18 +346,55 @@ impl Record {
     }
 
     /// The details, or a statement that they were too long.
-    fn bounded_details(&self) -> Cow<'_, Map<String, Value>> {
-        if self.details.is_empty() {
-            return Cow::Borrowed(&self.details);
+    fn bounded_details(&self) -> Details<'_> {
+        let known = self
+            .known
+            .arguments
+            .as_ref()
+            .map_or(0, |arguments| arguments.get().len());
+        let others = match self.details.is_empty() {
+            true => 0,
+            false => serde_json::to_string(&self.details).map_or(usize::MAX, |text| text.len()),
+        };
+        match known.saturating_add(others) {
+            0..=MAX_DETAILS => Details::Whole(&self.known, &self.details),
+            bytes => Details::TooLong(bytes),
         }
-        let bytes = serde_json::to_string(&self.details).map_or(usize::MAX, |text| text.len());
-        if bytes <= MAX_DETAILS {
-            return Cow::Borrowed(&self.details);
+    }
+}
+
+/// The `details` field: what is known of every request first, then the rest in the order in which it was said.
+enum Details<'r> {
+    Whole(&'r Known, &'r Map<String, Value>),
+    TooLong(usize),
+}
+
+impl Serialize for Details<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        match self {
+            Self::TooLong(bytes) => {
+                map.serialize_entry("truncated", &true)?;
+                map.serialize_entry("bytes", bytes)?;
+            }
+            Self::Whole(known, others) => {
+                for (name, text) in [("tier", &known.tier), ("fingerprint", &known.fingerprint)] {
+                    if let Some(text) = text {
+                        map.serialize_entry(name, text)?;
+                    }
+                }
+                if let Some(arguments) = &known.arguments {
+                    map.serialize_entry("arguments", arguments)?;
+                }
+                if let Some(status) = known.http_status {
+                    map.serialize_entry("http_status", &status)?;
+                }
+                for (name, value) in *others {
+                    map.serialize_entry(name, value)?;
+                }
+            }
         }
-        let mut short = Map::new();
-        short.insert("truncated".into(), true.into());
-        short.insert("bytes".into(), bytes.into());
-        Cow::Owned(short)
+        map.end()
     }
 }
 
@@ -351,7 +424,7 @@ struct Line<'r> {
     rule: Option<&'r str>,
     route: Option<&'r str>,
     rpc_method: Option<&'r str>,
-    details: &'r Map<String, Value>,
+    details: Details<'r>,
     error: Option<&'r Failure>,
     prev: &'r str,
 }
