@@ -2,17 +2,14 @@
 //! things, and of free text only its length and a keyed hash, by which two calls with the same text can be recognised.
 //! The arguments are read as they came, member by member; no tree is built of them.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::Write as _;
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde::Deserialize;
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::Deserializer;
-use serde_json::value::RawValue;
 use sha2::Sha256;
 
+use super::record::line::quoted;
+use crate::mcp::{Json, JsonKind};
 use crate::random;
 use crate::redact::{self, REDACTED, Rules, Tally};
 use crate::secret::Secret;
@@ -63,7 +60,10 @@ impl Summary {
     }
 
     /// The details of a call with these arguments, as a JSON object without secrets; nothing if they are no object.
-    pub fn of(&self, arguments: &str) -> Option<Box<RawValue>> {
+    pub fn of(&self, arguments: Json<'_>) -> Option<String> {
+        if !arguments.is_object() {
+            return None;
+        }
         let mut sketch = Sketch {
             summary: self,
             out: Vec::with_capacity(256),
@@ -72,31 +72,35 @@ impl Summary {
             hid_a_name: false,
         };
         sketch.out.push(b'{');
-        Deserializer::from_str(arguments)
-            .deserialize_map(&mut sketch)
-            .ok()?;
-        RawValue::from_string(sketch.end()?).ok()
+        for member in arguments.members() {
+            sketch.member(&member.name, member.value);
+        }
+        sketch.end()
     }
 
     /// `h_` and 16 hex digits.
-    fn hash(&self, text: &str) -> Option<String> {
-        let mut mac = self.keyed.clone()?;
+    fn hash(&self, text: &str) -> String {
+        let Some(mut mac) = self.keyed.clone() else {
+            return String::new();
+        };
         mac.update(text.as_bytes());
         let digest = mac.finalize().into_bytes();
-        Some(["h_", &random::to_hex(digest.get(..8)?)].concat())
+        let (short, _) = digest.split_at(8);
+        ["h_", &random::to_hex(short)].concat()
     }
 
-    fn is_shown(&self, name: &str, value: &Shape<'_>) -> bool {
-        match value {
-            Shape::Number => names_an_id(name) || self.shows_names(name),
-            Shape::Text(text) if text.len() <= MAX_ID => {
+    fn is_shown(&self, name: &str, value: Json<'_>) -> bool {
+        match value.kind() {
+            JsonKind::Number => names_an_id(name) || self.shows_names(name),
+            JsonKind::String => value.text().is_some_and(|text| {
                 let is_token = |text: &str| {
                     text.bytes()
                         .all(|byte| byte.is_ascii_alphanumeric() || b"_-.:/".contains(&byte))
                 };
-                (names_an_id(name) && is_token(text)) || self.shows_names(name)
-            }
-            Shape::Text(_) | Shape::Word | Shape::Array | Shape::Object => false,
+                text.len() <= MAX_ID
+                    && ((names_an_id(name) && is_token(&text)) || self.shows_names(name))
+            }),
+            JsonKind::Null | JsonKind::Boolean | JsonKind::Array | JsonKind::Object => false,
         }
     }
 
@@ -104,36 +108,6 @@ impl Summary {
         self.content == Content::Names && names_a_name(name)
     }
 }
-
-/// One value, as far as it is looked into.
-enum Shape<'a> {
-    /// `null`, `true` or `false`.
-    Word,
-    Number,
-    Text(Cow<'a, str>),
-    Array,
-    Object,
-}
-
-impl<'a> Shape<'a> {
-    fn of(raw: &'a RawValue) -> Option<Self> {
-        let text = raw.get();
-        Some(match text.bytes().next()? {
-            b'{' => Self::Object,
-            b'[' => Self::Array,
-            b'n' | b't' | b'f' => Self::Word,
-            b'"' if text.contains('\\') => {
-                Self::Text(serde_json::from_str::<String>(text).ok()?.into())
-            }
-            b'"' => Self::Text(text.get(1..text.len() - 1)?.into()),
-            _ => Self::Number,
-        })
-    }
-}
-
-/// The name of a member, borrowed where it has no escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The details in the making.
 struct Sketch<'s> {
@@ -146,139 +120,91 @@ struct Sketch<'s> {
 }
 
 impl Sketch<'_> {
-    fn member(&mut self, name: &str, raw: &RawValue) -> Option<()> {
+    fn member(&mut self, name: &str, value: Json<'_>) {
         self.members += 1;
-        if self.summary.content == Content::None
+        let is_counted_only = self.summary.content == Content::None
             || self.members > MAX_ARGUMENTS
-            || name.len() > MAX_NAME
-        {
-            return Some(());
+            || name.len() > MAX_NAME;
+        if is_counted_only {
+            return;
         }
         let kept = redact::text_by(Rules::Audit, name, &mut Tally::default());
         if kept != name && std::mem::replace(&mut self.hid_a_name, true) {
-            return Some(());
+            return;
         }
         if self.shown > 0 {
             self.out.push(b',');
         }
         self.shown += 1;
-        self.text(&kept)?;
+        quoted(&kept, &mut self.out);
         self.out.push(b':');
         if redact::is_secret_word(name) {
-            return self.text(REDACTED);
+            quoted(REDACTED, &mut self.out);
+        } else {
+            self.value(name, value);
         }
-        self.value(name, raw)
     }
 
-    fn value(&mut self, name: &str, raw: &RawValue) -> Option<()> {
-        let shape = Shape::of(raw)?;
-        match &shape {
-            Shape::Word => self.out.extend_from_slice(raw.get().as_bytes()),
-            shape if self.summary.is_shown(name, shape) => self.shown(name, shape, raw)?,
-            Shape::Number => self.out.extend_from_slice(br#"{"type":"number"}"#),
-            Shape::Text(text) => {
-                let hash = self.summary.hash(text)?;
-                write!(self.out, r#"{{"length":{},"hash":"{hash}"}}"#, text.len()).ok()?;
+    fn value(&mut self, name: &str, value: Json<'_>) {
+        match value.kind() {
+            JsonKind::Null | JsonKind::Boolean => self.raw(value),
+            _ if self.summary.is_shown(name, value) => self.shown(name, value),
+            JsonKind::Number => self.out.extend_from_slice(br#"{"type":"number"}"#),
+            JsonKind::String => {
+                let text = value.text().unwrap_or_default();
+                let hash = self.summary.hash(&text);
+                // Writing to memory does not fail.
+                let _ = write!(self.out, r#"{{"length":{},"hash":"{hash}"}}"#, text.len());
             }
-            Shape::Array => self.array(name, raw)?,
-            Shape::Object => {
-                let members = serde_json::from_str::<Counted>(raw.get()).ok()?.0;
-                write!(self.out, r#"{{"members":{members}}}"#).ok()?;
+            JsonKind::Array => self.array(name, value),
+            JsonKind::Object => {
+                let _ = write!(self.out, r#"{{"members":{}}}"#, value.members().count());
             }
         }
-        Some(())
     }
 
-    fn shown(&mut self, name: &str, shape: &Shape<'_>, raw: &RawValue) -> Option<()> {
-        match shape {
-            Shape::Text(text) => {
-                let kept = redact::field_by(Rules::Audit, name, text, &mut Tally::default());
-                self.text(&kept)
+    fn shown(&mut self, name: &str, value: Json<'_>) {
+        match value.text() {
+            Some(text) => {
+                let kept = redact::field_by(Rules::Audit, name, &text, &mut Tally::default());
+                quoted(&kept, &mut self.out);
             }
-            _ => {
-                self.out.extend_from_slice(raw.get().as_bytes());
-                Some(())
-            }
+            None => self.raw(value),
         }
+    }
+
+    fn raw(&mut self, value: Json<'_>) {
+        self.out.extend_from_slice(value.raw().as_bytes());
     }
 
     /// A few identifiers are shown; of everything else the number.
-    fn array(&mut self, name: &str, raw: &RawValue) -> Option<()> {
-        let items: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
-        let shapes = items.iter().map(|item| Shape::of(item));
-        let shapes: Option<Vec<_>> = match items.len() <= MAX_ARGUMENTS {
-            true => shapes.collect(),
-            false => None,
-        };
-        let shapes =
-            shapes.filter(|shapes| shapes.iter().all(|item| self.summary.is_shown(name, item)));
-        let Some(shapes) = shapes else {
-            return write!(self.out, r#"{{"items":{}}}"#, items.len()).ok();
-        };
+    fn array(&mut self, name: &str, value: Json<'_>) {
+        let count = value.elements().count();
+        let is_shown = count <= MAX_ARGUMENTS
+            && value
+                .elements()
+                .all(|item| self.summary.is_shown(name, item));
+        if !is_shown {
+            let _ = write!(self.out, r#"{{"items":{count}}}"#);
+            return;
+        }
         self.out.push(b'[');
-        for (index, (shape, raw)) in shapes.iter().zip(items).enumerate() {
+        for (index, item) in value.elements().enumerate() {
             if index > 0 {
                 self.out.push(b',');
             }
-            self.shown(name, shape, raw)?;
+            self.shown(name, item);
         }
         self.out.push(b']');
-        Some(())
-    }
-
-    fn text(&mut self, text: &str) -> Option<()> {
-        serde_json::to_writer(&mut self.out, text).ok()
     }
 
     fn end(mut self) -> Option<String> {
         if self.shown < self.members {
             let comma = if self.shown > 0 { "," } else { "" };
-            write!(self.out, r#"{comma}"argument_count":{}"#, self.members).ok()?;
+            let _ = write!(self.out, r#"{comma}"argument_count":{}"#, self.members);
         }
         self.out.push(b'}');
         String::from_utf8(self.out).ok()
-    }
-}
-
-impl<'de> Visitor<'de> for &mut Sketch<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the arguments of a call")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<(), M::Error> {
-        while let Some(Name(name)) = members.next_key()? {
-            let raw: &RawValue = members.next_value()?;
-            self.member(&name, raw)
-                .ok_or_else(|| serde::de::Error::custom("unreadable"))?;
-        }
-        Ok(())
-    }
-}
-
-/// How many members an object has.
-struct Counted(usize);
-
-impl<'de> Deserialize<'de> for Counted {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Counting;
-        impl<'de> Visitor<'de> for Counting {
-            type Value = usize;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<usize, M::Error> {
-                let mut count = 0;
-                while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-                    count += 1;
-                }
-                Ok(count)
-            }
-        }
-        from.deserialize_map(Counting).map(Self)
     }
 }
 
@@ -298,7 +224,7 @@ fn names_an_id(name: &str) -> bool {
         "include_closed",
         "type",
     ];
-    WORDS.contains(&name.to_ascii_lowercase().as_str())
+    WORDS.iter().any(|word| word.eq_ignore_ascii_case(name))
         || ["_id", "_ids", "Id", "Ids", "-id", "ID"]
             .iter()
             .any(|end| name.ends_with(end))
@@ -314,14 +240,19 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::mcp::{self, json::check};
 
     fn summary(content: Content) -> Summary {
         Summary::new(content, &Secret::new(b"canary-not-a-real-key".to_vec()))
     }
 
+    fn said(summary: &Summary, text: &str) -> Option<Value> {
+        let json = check(text.as_bytes(), mcp::Rules::REQUEST).unwrap();
+        Some(serde_json::from_str(&summary.of(json)?).unwrap())
+    }
+
     fn details(content: Content, arguments: &Value) -> Value {
-        let raw = summary(content).of(&arguments.to_string()).unwrap();
-        serde_json::from_str(raw.get()).unwrap()
+        said(&summary(content), &arguments.to_string()).unwrap()
     }
 
     #[test]
@@ -377,10 +308,8 @@ mod tests {
     fn c41_the_hash_depends_on_the_key() {
         let text = json!({"text": "same"}).to_string();
         let hash = |key: &[u8]| {
-            let raw = Summary::new(Content::Ids, &Secret::new(key.to_vec()))
-                .of(&text)
-                .unwrap();
-            serde_json::from_str::<Value>(raw.get()).unwrap()["text"]["hash"].clone()
+            let summary = Summary::new(Content::Ids, &Secret::new(key.to_vec()));
+            said(&summary, &text).unwrap()["text"]["hash"].clone()
         };
         assert_eq!(hash(b"one"), hash(b"one"));
         assert_ne!(hash(b"one"), hash(b"two"));
@@ -407,8 +336,8 @@ mod tests {
         assert_eq!(shown["argument_count"], 40);
         let long = details(Content::Ids, &json!({"x".repeat(65): 1}));
         assert_eq!(long, json!({"argument_count": 1}));
-        for text in ["[]", "1", "null", "\"a\"", "{", ""] {
-            assert!(summary(Content::Ids).of(text).is_none(), "{text}");
+        for text in ["[]", "1", "null", "\"a\""] {
+            assert!(said(&summary(Content::Ids), text).is_none(), "{text}");
         }
         assert_eq!(details(Content::Ids, &json!({})), json!({}));
     }

@@ -73,7 +73,7 @@ pub(in crate::audit) struct Writer {
     hour: Hour,
     end: Link,
     lanes: [Lane; 3],
-    backlog: VecDeque<Record>,
+    backlog: VecDeque<Box<Record>>,
     /// The hour has no opening checkpoint yet; it gets one with its first line.
     opening_due: bool,
     sync_due: bool,
@@ -136,7 +136,7 @@ impl Writer {
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
             while let Ok(command) = next {
                 match command {
-                    Command::Write(record) => self.backlog.push_back(*record),
+                    Command::Write(record) => self.backlog.push_back(record),
                     Command::Flush(reply) => flushes.push(reply),
                     Command::Close(reply) => closing = Some(reply),
                 }
@@ -217,7 +217,7 @@ impl Writer {
 
     fn work(&mut self, is_last: bool) -> io::Result<()> {
         self.write_out()?;
-        while let Some(at) = self.backlog.front().map(Record::at) {
+        while let Some(at) = self.backlog.front().map(|record| record.at()) {
             self.turn_to(Hour::of(at))?;
             if let Some(record) = self.backlog.pop_front() {
                 self.encode_request(record);
@@ -277,11 +277,12 @@ impl Writer {
         self.clock.now().min(wall.plus(passed + MAX_JUMP))
     }
 
-    fn encode_request(&mut self, mut record: Record) {
+    fn encode_request(&mut self, mut record: Box<Record>) {
         if self.settings.truncate_addresses {
             record.truncate_address();
         }
-        self.encode_next(&scrubbed(record));
+        scrub(&mut record);
+        self.encode_next(&record);
         self.shared.written();
     }
 
@@ -355,7 +356,7 @@ impl Drop for Writer {
 }
 
 /// The record as it may be kept: secrets and personal data are taken out, identifiers stay (C57).
-pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
+pub(in crate::audit) fn scrub(record: &mut Record) {
     record.scrub(
         |text| match redact::text_by(Rules::Audit, text, &mut Tally::default()) {
             Cow::Borrowed(_) => None,
@@ -363,7 +364,6 @@ pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
         },
         |value| redact::json_by(Rules::Audit, value, &mut Tally::default()),
     );
-    record
 }
 
 /// Compresses and removes closed files, apart from the writer because a large file takes its time.

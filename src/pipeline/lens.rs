@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::memo::{Reader, Recalled};
 use super::route::Route;
 use super::screen::{Cleared, View};
 use super::tally::{Failed, Tally};
@@ -130,7 +131,7 @@ impl Lens {
     ///
     /// # Errors
     /// [`UpstreamError::Unreadable`] when it could hide a list from us.
-    pub fn message(&self, message: &[u8]) -> Result<Seen, UpstreamError> {
+    pub fn message(&self, message: &Bytes) -> Result<Seen, UpstreamError> {
         let seen = mcp::glance(message);
         if let View::Call(name) = &self.view
             && message.len() <= SMALL
@@ -158,15 +159,56 @@ impl Lens {
             .map_err(|error| UpstreamError::Unreadable(error.to_string()))
     }
 
-    fn filter(&self, message: &[u8]) -> Result<Seen, ListError> {
+    fn filter(&self, message: &Bytes) -> Result<Seen, ListError> {
+        if let Some(recalled) = self.recall(message) {
+            return Ok(match recalled {
+                Recalled::Same => Seen::Same,
+                Recalled::Instead(body) => Seen::Instead(body),
+            });
+        }
         let answer = mcp::Answer::read(message)?;
         self.route.catalogue().learn(&answer);
         self.learn_tools(&answer);
         let filtered = answer.filter(&mut |item| self.keeps(item), self.modern)?;
+        self.remember(message, &answer, &filtered);
         Ok(match filtered {
             Filtered::Unchanged => Seen::Same,
             Filtered::Rewritten { body, .. } => Seen::Instead(body),
         })
+    }
+
+    /// For whom this lens looks, if others of the same class would see the same.
+    fn reader(&self) -> Option<(Reader, &str)> {
+        let reader = Reader {
+            class: self.principal.class(),
+            modern: self.modern,
+            learnt: self.route.catalogue().learnt(),
+        };
+        let alike = self.view == View::List && !self.route.policies().tells_users_apart();
+        alike.then_some((reader, self.id.as_ref()?.raw()))
+    }
+
+    fn recall(&self, message: &[u8]) -> Option<Recalled> {
+        let (reader, id) = self.reader()?;
+        self.route.lists().recall(&reader, message, id)
+    }
+
+    fn remember(&self, message: &Bytes, answer: &mcp::Answer<'_>, filtered: &Filtered) {
+        let Some((reader, id)) = self.reader().filter(|_| !answer.has_tasks()) else {
+            return;
+        };
+        let Some(place) = answer.id().filter(|sent| sent.raw() == id) else {
+            return;
+        };
+        let became = match filtered {
+            Filtered::Unchanged => None,
+            Filtered::Rewritten { body, .. } => match answer.id_in(body) {
+                Some(at) => Some((body, at)),
+                None => return,
+            },
+        };
+        let lists = self.route.lists();
+        lists.note(reader, id, (message, place.range().start), became);
     }
 
     /// What a modern caller hears when its stream breaks: the request is lost, for nothing can be resumed in that era. A

@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod front;
 pub mod gates;
 pub mod lens;
+mod memo;
 pub mod permit;
 pub mod read;
 pub mod reply;
@@ -104,12 +105,10 @@ impl Pipeline {
             Door::Health => return gates::health(head),
             own @ (Door::Oauth | Door::Account) => {
                 let site = self.site.as_ref().ok_or_else(gates::no_such_path)?;
-                let visit = front::visit(head, body, &armed, peer, trail).await?;
-                let reply = match own {
-                    Door::Account => site.account.answer(&visit).await,
-                    _ => site.oauth.answer(&visit).await,
-                };
-                return Ok(front::answer(reply, trail));
+                let is_account = matches!(own, Door::Account);
+                // Boxed: all requests would otherwise carry the room that only signing in needs.
+                let visited = front::visited(site, is_account, (head, body), &armed, peer, trail);
+                return Box::pin(visited).await;
             }
         };
         trail.route(route);

@@ -45,7 +45,7 @@ impl End {
 /// What is known of a request so far.
 pub struct Trail {
     /// The line in the making and its place in the sink; taken when it is written.
-    line: Option<(Slot, Record)>,
+    line: Option<(Slot, Box<Record>)>,
     request_id: String,
     clock: Clock,
     started: Instant,
@@ -69,7 +69,7 @@ impl Trail {
     ) -> Result<Self, NoRandomness> {
         let request_id = request_id()?;
         let started = clock.monotonic();
-        let mut record = Record::new(Event::HttpRequest, clock.now(), &request_id);
+        let mut record = Box::new(Record::new(Event::HttpRequest, clock.now(), &request_id));
         record
             .method(head.method.as_str())
             .path(head.uri.path())
@@ -120,7 +120,7 @@ impl Trail {
     }
 
     /// The caller is known.
-    pub fn principal(&mut self, principal: &Principal) {
+    pub fn principal(&mut self, principal: &Arc<Principal>) {
         self.record(|record| {
             record.user(principal.user().as_str());
             if let Some(team) = principal.team() {
@@ -133,7 +133,7 @@ impl Trail {
                 .tier(principal.tier())
                 .fingerprint(principal.fingerprint());
         });
-        self.tally.tier(principal.tier());
+        self.tally.principal(principal);
     }
 
     /// What the request came for is known.
@@ -151,8 +151,9 @@ impl Trail {
             if let Some(method) = message.method() {
                 record.rpc_method(method);
             }
-            if let Operation::CallTool { name, arguments } = message.operation() {
+            if let Operation::CallTool { name, .. } = message.operation() {
                 record.event(Event::ToolInvocation).tool(name);
+                let arguments = message.arguments();
                 record.arguments(arguments.and_then(|arguments| summary.of(arguments)));
             }
         });
