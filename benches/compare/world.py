@@ -165,6 +165,19 @@ class Proxy:
                 stream.sendall(request)
                 return read_answer(stream.makefile("rb"))
 
+    def hold(self, count, ask):
+        """Memory with so many idle connections, and how many of them were still good afterwards."""
+        command = self.world.command("hold", self.port, "--count", count, *(["--ask"] if ask else []))
+        log = self.world.folder / "hold.log"
+        with running(command, log, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            if not holder.stdout.readline():
+                raise RuntimeError(f"{self.peer.name}: {log.read_text()}")
+            resident = self.usage()["resident"]
+            holder.stdin.write(b"\n")
+            holder.stdin.flush()
+            alive = json.loads(holder.stdout.readline())["alive"]
+        return resident, alive
+
     def usage(self):
         done = subprocess.run(
             [self.world.load, "usage", str(self.process.pid)],
