@@ -20,10 +20,9 @@ def cell(world, peer, workload, options):
     """One peer under one workload: a fresh process, a look at one answer, a warm-up, a window."""
     with world.proxy(peer) as proxy:
         bytes_of_body = look(proxy, workload)
-        result = proxy.drive(
-            workload.work, workload.protocol, workload.callers, workload.connections,
-            options.warmup, options.seconds, bytes_of_body,
-        )  # fmt: skip
+        result = proxy.drive(workload, options.warmup, options.seconds, bytes_of_body)
+        if options.instructions:
+            result |= proxy.instructions(workload, options.seconds, bytes_of_body)
     return {"workload": workload.name, "peer": peer.name, "body": bytes_of_body, **result}
 
 

@@ -9,6 +9,8 @@ def markdown(run):
     if run["cells"]:
         parts.append(table(run, "CPU of the proxy, µs a request (requests a second)", cost))
         parts.append(table(run, "Time of an answer, p50 / p99 in µs", times))
+        if any("instructions_user" in cell for cell in run["cells"].values()):
+            parts.append(table(run, "Thousands of instructions a request, user + kernel", instructions))
     if run["memory"]:
         parts.append(memory(run))
     if rows := aims(run):
@@ -52,6 +54,12 @@ def times(cell):
     if not cell or cell["errors"]:
         return "–"
     return f"{cell['p50_us']:.0f} / {cell['p99_us']:.0f}"
+
+
+def instructions(cell):
+    if not cell or cell["errors"] or "instructions_user" not in cell:
+        return "–"
+    return f"{cell['instructions_user']:.0f} + {cell['instructions_kernel']:.0f}"
 
 
 def rate(per_second):

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -96,18 +97,18 @@ class World:
         with running(command, self.folder / "server.log"):
             yield
 
-    def _room(self, peer):
-        """A fresh folder for a start of this peer."""
+    def _room(self):
+        """A fresh folder for one start of a peer."""
         self._count += 1
         room = self.folder / f"{self._count:04}"
         room.mkdir(parents=True)
         return room
 
     @contextlib.contextmanager
-    def proxy(self, peer):
-        """A peer that answers, with how long it took to do so."""
-        room, port = self._room(peer), free_port()
-        command = pinned(PROXY_CORE, peer.write(room, port, self.upstream, self.keys))
+    def proxy(self, peer, under=()):
+        """A peer that answers, with how long it took to do so; started by the command `under`, if there is one."""
+        room, port = self._room(), free_port()
+        command = pinned(PROXY_CORE, [*under, *peer.write(room, port, self.upstream, self.keys)])
         first = self.command("first", port, "--within", WITHIN)
         with running(first, room / "first.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE) as waiting:
             # It waits for the line, so its own start is not counted.
@@ -130,6 +131,12 @@ class World:
         return pinned(LOAD_CORE, [self.load, verb, *target, *arguments])
 
 
+def tree(pid):
+    """A process and everybody below it."""
+    below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in below for one in tree(int(child)))]
+
+
 def wait_for_exec(pid, name):
     """Until taskset has become the program itself."""
     while Path(f"/proc/{pid}/comm").read_text().strip() != name[:15]:
@@ -143,17 +150,41 @@ class Proxy:
         self.world, self.peer, self.process, self.port = world, peer, process, port
         self.started_ms = started_ms
 
-    def drive(self, work, protocol, callers, connections, warmup, seconds, expect):
-        command = self.world.command(
-            "drive", self.port, "--work", work, "--protocol", protocol,
-            "--callers", callers, "--connections", connections,
-            "--warmup", warmup, "--seconds", seconds,
-            "--expect", expect, "--pid", self.process.pid,
-        )  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True)
+    def drive(self, workload, warmup, seconds, expect):
+        """Drives a workload against it; failures are counted, not raised."""
+        done = subprocess.run(
+            self._driver(workload, warmup, seconds, expect), capture_output=True, text=True
+        )
         if done.returncode != 0:
             return {"answers": 0, "errors": 1, "first_error": done.stderr.strip()}
         return json.loads(done.stdout)
+
+    def _driver(self, workload, warmup, seconds, expect):
+        return self.world.command(
+            "drive", self.port, "--work", workload.work, "--protocol", workload.protocol,
+            "--callers", workload.callers, "--connections", workload.connections,
+            "--warmup", warmup, "--seconds", seconds,
+            "--expect", expect, "--pid", self.process.pid,
+        )  # fmt: skip
+
+    def instructions(self, workload, seconds, expect):
+        """Thousands of instructions a request, in user space and in the kernel: what a busy machine hardly changes."""
+        with tempfile.NamedTemporaryFile("r") as counted:
+            counting = ["perf", "stat", "-x,", "-o", counted.name, "-e", "instructions:u,instructions:k"]
+            counting += ["-p", ",".join(map(str, tree(self.process.pid)))]
+            done = subprocess.run(
+                counting + self._driver(workload, 0, seconds, expect), capture_output=True, text=True
+            )
+            lines = [line.split(",") for line in counted.read().splitlines()]
+        counts = {line[2]: line[0] for line in lines if len(line) > 2}
+        answers = json.loads(done.stdout)["answers"] if done.returncode == 0 else 0
+        if not answers or not all(count.isdigit() for count in counts.values()):
+            return {}
+        thousands = {name: int(count) / answers / 1000 for name, count in counts.items()}
+        return {
+            "instructions_user": thousands["instructions:u"],
+            "instructions_kernel": thousands["instructions:k"],
+        }
 
     def ask(self, work):
         """One answer, read by another reader than the load generator: status and body."""
