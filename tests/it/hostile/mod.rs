@@ -1,0 +1,3 @@
+//! A hostile world: peers that are malformed, slow or too many.
+
+mod overload;
