@@ -47,6 +47,8 @@ pub enum Answer {
         status: StatusCode,
         /// The body.
         body: Bytes,
+        /// Headers that belong to this refusal, such as when to come back.
+        headers: HeaderMap,
     },
     /// A status alone, for messages that have no answer in JSON-RPC.
     Status(StatusCode),
@@ -77,13 +79,17 @@ impl Denial {
     }
 
     /// A refusal with a JSON-RPC error body.
-    pub const fn rpc(stage: Stage, reason: &'static str, status: StatusCode, body: Bytes) -> Self {
+    pub fn rpc(stage: Stage, reason: &'static str, status: StatusCode, body: Bytes) -> Self {
         Self {
             stage,
             reason,
             rule: None,
             detail: None,
-            answer: Answer::Rpc { status, body },
+            answer: Answer::Rpc {
+                status,
+                body,
+                headers: HeaderMap::new(),
+            },
         }
     }
 

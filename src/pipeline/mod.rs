@@ -135,7 +135,14 @@ impl Pipeline {
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared, place)?);
         let lens = lens::Lens::new(route, &principal, &cleared, now, trail.tally());
-        let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
+        let answer = exchange::exchange(
+            (route, &principal),
+            cleared,
+            lens,
+            &self.sessions,
+            self.pace.clone(),
+        )
+        .await?;
         trail.passed(Stage::Upstream);
         if exchange::is_stream(answer.headers()) {
             trail.tally().streams();

@@ -17,6 +17,7 @@ use super::labels::{
     AuthResult, METHODS, OTHER, RequestOutcome, ToolOutcome, UpstreamOutcome, method_index,
 };
 use crate::stage::Stage;
+use crate::upstream::breaker::State;
 
 /// At most so many tools have a label of their own.
 pub const MAX_TOOLS: usize = 200;
@@ -93,6 +94,7 @@ impl Metrics {
             duration: self.declared.request_duration.with_label_values(&[name]),
             upstream: UpstreamOutcome::ALL.iter().map(upstream).collect(),
             upstream_duration: self.declared.upstream_duration.with_label_values(&[name]),
+            upstream_state: self.declared.upstream_state.with_label_values(&[name]),
         }
     }
 
@@ -232,6 +234,7 @@ pub struct Route {
     duration: Histogram,
     upstream: Vec<IntCounter>,
     upstream_duration: Histogram,
+    upstream_state: IntGauge,
 }
 
 impl Route {
@@ -249,12 +252,32 @@ impl Route {
         self.duration.observe(took.as_secs_f64());
     }
 
+    /// The gauge of the route's circuit breaker.
+    pub fn upstream_gauge(&self) -> UpstreamGauge {
+        UpstreamGauge(self.upstream_state.clone())
+    }
+
     /// An exchange with the upstream ended.
     pub fn upstream(&self, outcome: UpstreamOutcome, took: Duration) {
         if let Some(counter) = self.upstream.get(outcome as usize) {
             counter.inc();
         }
         self.upstream_duration.observe(took.as_secs_f64());
+    }
+}
+
+/// How the circuit breaker of a route stands.
+#[derive(Clone, Debug)]
+pub struct UpstreamGauge(IntGauge);
+
+impl UpstreamGauge {
+    /// It stands like this.
+    pub fn set(&self, state: State) {
+        self.0.set(match state {
+            State::Closed => 0,
+            State::HalfOpen => 1,
+            State::Open => 2,
+        });
     }
 }
 
