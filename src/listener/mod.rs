@@ -12,6 +12,7 @@
 pub mod activity;
 pub mod connection;
 pub mod tls;
+pub mod wire;
 
 use std::io;
 use std::net::SocketAddr;

@@ -35,6 +35,7 @@ use crate::audit::details::Summary;
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::limits::{self, cors, forwarded};
+use crate::listener::wire::Fault;
 use crate::listener::{Peer, Serve};
 use crate::mcp;
 use crate::quota::Quotas;
@@ -192,6 +193,27 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// Octets that are no request get a line and an answer like any refused request: no line, no service.
+    fn malformed(&self, peer: &Peer, fault: Fault) -> Response<ReplyBody> {
+        let begun = self.audit.reserve().ok().and_then(|slot| {
+            let metrics = Arc::clone(&self.metrics);
+            Trail::begin_unread(peer, slot, &self.clock, metrics, "none").ok()
+        });
+        let Some(mut trail) = begun else {
+            self.metrics.denied(Stage::Limits, "audit_unavailable");
+            return gates::unrecorded(peer.encrypted);
+        };
+        let denial = Denial::from(fault);
+        trail.refused(&denial);
+        let mut answer = respond::refuse(denial.answer, trail.request_id());
+        respond::secure(answer.headers_mut(), trail.request_id(), peer.encrypted);
+        trail.answered(answer.status());
+        answer.body_mut().carry(trail);
+        answer
+    }
+}
+
 /// A handle on the pipeline, as the listener wants it.
 #[derive(Clone)]
 pub struct Gatehouse(pub Arc<Pipeline>);
@@ -206,5 +228,9 @@ impl Serve for Gatehouse {
     fn overloaded(&self, peer: Peer) -> Response<ReplyBody> {
         self.0.metrics.denied(Stage::Limits, "overloaded");
         gates::overloaded(peer.encrypted)
+    }
+
+    fn malformed(&self, peer: Peer, fault: Fault) -> Response<ReplyBody> {
+        self.0.malformed(&peer, fault)
     }
 }
