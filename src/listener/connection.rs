@@ -17,6 +17,7 @@ use tracing::debug;
 
 use super::activity::{Activity, Counted, UnderWay};
 use super::room::{Place, Rooms};
+use super::wire::{Fault, Guard, Rules};
 use super::{Peer, Settings};
 
 /// Whoever answers requests. Cloned once a connection and once a request, so it should be a handle.
@@ -35,6 +36,9 @@ pub trait Serve: Clone + Send + Sync + 'static {
 
     /// Turns a request away while too many others are being worked on.
     fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<Self::Body>;
+
+    /// Answers octets that are no request, before their connection is closed.
+    fn malformed(&self, peer: Peer, fault: Fault) -> Response<Self::Body>;
 }
 
 /// Any failure of a body.
@@ -71,14 +75,24 @@ pub(super) async fn http1<I, S>(
 {
     let rooms = Arc::clone(rooms);
     let activity = Activity::default();
+    let rules = Rules {
+        head_bytes: settings.head_bytes.as_usize(),
+        field_count: settings.header_count,
+        is_encrypted: peer.encrypted,
+    };
+    let (io, findings) = Guard::new(io, rules);
     let answer = service_fn(move |request| {
-        answer(
-            service.clone(),
-            Arc::clone(&rooms),
-            activity.begin(),
-            request,
-            peer,
-        )
+        let fault = findings.of(&request);
+        let (service, rooms, under_way) =
+            (service.clone(), Arc::clone(&rooms), activity.begin());
+        async move {
+            match fault {
+                None => answer(service, rooms, under_way, request, peer).await,
+                Some(fault) => Ok(service
+                    .malformed(peer, fault)
+                    .map(|body| Counted::new(body, under_way, None))),
+            }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

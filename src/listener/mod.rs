@@ -13,6 +13,7 @@ pub mod activity;
 pub mod connection;
 pub mod room;
 pub mod tls;
+pub mod wire;
 
 use std::io;
 use std::net::SocketAddr;

@@ -36,6 +36,7 @@ use crate::audit::details::Summary;
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::limits::{self, cors, forwarded};
+use crate::listener::wire::Fault;
 use crate::listener::{Peer, Place, Serve};
 use crate::mcp;
 use crate::quota::Quotas;
@@ -227,6 +228,27 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// Octets that are no request get a line and an answer like any refused request: no line, no service.
+    fn malformed(&self, peer: &Peer, fault: Fault) -> Response<ReplyBody> {
+        let begun = self.audit.reserve().ok().and_then(|slot| {
+            let metrics = Arc::clone(&self.metrics);
+            Trail::begin_unread(peer, slot, &self.clock, metrics, "none").ok()
+        });
+        let Some(mut trail) = begun else {
+            self.metrics.denied(Stage::Limits, "audit_unavailable");
+            return gates::unrecorded(peer.encrypted);
+        };
+        let denial = Denial::from(fault);
+        trail.refused(&denial);
+        let mut answer = respond::refuse(denial.answer, trail.request_id());
+        respond::secure(answer.headers_mut(), trail.request_id(), peer.encrypted);
+        trail.answered(answer.status());
+        answer.body_mut().carry(trail);
+        answer
+    }
+}
+
 /// A handle on the pipeline, as the listener wants it.
 #[derive(Clone)]
 pub struct Gatehouse(pub Arc<Pipeline>);
@@ -245,5 +267,9 @@ impl Serve for Gatehouse {
 
     fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         self.0.shed(request, peer)
+    }
+
+    fn malformed(&self, peer: Peer, fault: Fault) -> Response<ReplyBody> {
+        self.0.malformed(&peer, fault)
     }
 }
