@@ -2,6 +2,7 @@
 //! the configuration was read.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Uri;
@@ -15,7 +16,10 @@ use crate::auth::settings::{
 use crate::auth::{ResourceId, ResourceMetadata, Verifier};
 use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint};
+use crate::limits::failures;
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
+use crate::listener::tls::MinVersion;
+use crate::listener::{descriptors, door, mutual, tls};
 use crate::pipeline::workspace::Workspaces;
 use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
@@ -159,6 +163,48 @@ pub(super) fn limits(config: &Config) -> limits::Settings {
     }
 }
 
+pub(super) fn failures(config: &Config) -> failures::Settings {
+    failures::Settings {
+        per_minute: config.door.bad_tokens_per_minute,
+        exempt: config.door.exempt.clone(),
+    }
+}
+
+fn door(config: &Config) -> door::Settings {
+    door::Settings {
+        handshakes: config.door.handshakes,
+        per_address: config.door.per_address.map(|limits| door::PerAddress {
+            connections: limits.connections,
+            per_second: limits.connections_per_second,
+            handshakes: limits.handshakes,
+        }),
+        exempt: config.door.exempt.clone(),
+    }
+}
+
+/// TLS with these files, which may be written or made by ourselves.
+pub(crate) fn tls(config: &config::Tls, cert_file: PathBuf, key_file: PathBuf) -> tls::Settings {
+    tls::Settings {
+        cert_file,
+        key_file,
+        min: match config.min_version {
+            config::TlsVersion::V12 => MinVersion::Tls12,
+            config::TlsVersion::V13 => MinVersion::Tls13,
+        },
+        client_auth: config.client_auth.as_ref().map(mutual),
+    }
+}
+
+/// Whose certificates are accepted.
+pub(crate) fn mutual(config: &config::Mutual) -> mutual::Settings {
+    mutual::Settings {
+        required: config.required,
+        ca_file: config.ca_file.clone(),
+        crl_files: config.crl_files.clone(),
+        deny_unknown_revocation: config.deny_unknown_revocation,
+    }
+}
+
 /// The origins that may call, and our own where we have pages with forms.
 fn origins(config: &Config) -> impl Iterator<Item = &String> {
     let own = (!config.providers.is_empty()).then_some(&config.listen.public_url);
@@ -175,7 +221,9 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
     let standard = listener::Settings::default();
     let limits = &config.limits;
     listener::Settings {
-        connections: limits.connections,
+        connections: descriptors::room_for(limits.connections),
+        door: door(config),
+        proxies: config.door.proxies.clone(),
         handshake_timeout: match &config.listen.transport {
             config::Transport::Tls(tls) => tls.handshake_timeout,
             config::Transport::Plain | config::Transport::BehindTlsProxy => {

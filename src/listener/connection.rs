@@ -34,7 +34,7 @@ pub trait Serve: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Turns a request away while too many others are being worked on.
-    fn overloaded(&self, peer: Peer) -> Response<Self::Body>;
+    fn overloaded(&self, peer: &Peer) -> Response<Self::Body>;
 }
 
 /// Any failure of a body.
@@ -48,18 +48,18 @@ async fn answer<S: Serve>(
     request: Request<Incoming>,
     peer: Peer,
 ) -> Result<Response<Counted<S::Body>>, Infallible> {
-    let handle = service.clone();
+    let (handle, caller) = (service.clone(), peer.clone());
     let shedding = ServiceBuilder::new()
         .load_shed()
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits))
         .service_fn(move |request| {
-            let handle = handle.clone();
-            async move { Ok::<_, Infallible>(handle.serve(request, peer).await) }
+            let (handle, caller) = (handle.clone(), caller.clone());
+            async move { Ok::<_, Infallible>(handle.serve(request, caller).await) }
         });
     let answered = shedding
         .oneshot(request)
         .await
-        .unwrap_or_else(|_| service.overloaded(peer));
+        .unwrap_or_else(|_| service.overloaded(&peer));
     Ok(answered.map(|body| Counted::new(body, under_way)))
 }
 
@@ -77,13 +77,14 @@ pub(super) async fn http1<I, S>(
 {
     let permits = Arc::clone(permits);
     let activity = Activity::default();
+    let caller = peer.clone();
     let answer = service_fn(move |request| {
         answer(
             service.clone(),
             Arc::clone(&permits),
             activity.begin(),
             request,
-            peer,
+            caller.clone(),
         )
     });
     let connection = http1::Builder::new()
@@ -112,13 +113,14 @@ pub(super) async fn http2<I, S>(
     let permits = Arc::clone(permits);
     let activity = Activity::default();
     let begun = activity.clone();
+    let caller = peer.clone();
     let answer = service_fn(move |request| {
         answer(
             service.clone(),
             Arc::clone(&permits),
             begun.begin(),
             request,
-            peer,
+            caller.clone(),
         )
     });
     let connection = http2::Builder::new(TokioExecutor::new())

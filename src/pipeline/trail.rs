@@ -74,6 +74,9 @@ impl Trail {
             .method(head.method.as_str())
             .path(head.uri.path())
             .address(peer.address.ip());
+        if let Some(shown) = &peer.certificate {
+            record.detail("client_certificate", shown.described());
+        }
         if let Some(agent) = head
             .headers
             .get(http::header::USER_AGENT)
