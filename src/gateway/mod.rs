@@ -26,11 +26,12 @@ use crate::auth::discovery::JwksError;
 use crate::auth::mint::MintError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
-use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
+use crate::config::{Certificate, Config, Transport, key_bytes};
 use crate::control::{self, Control, ControlError, People, Verbs};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
-use crate::listener::tls::{MinVersion, TlsError, acceptor, expiry};
+use crate::limits::failures::Failures;
+use crate::listener::tls::{TlsError, acceptor, expiry};
 use crate::listener::{Gate, Listener};
 use crate::pipeline::{Gatehouse, Pace, Pipeline, Route};
 use crate::policy::PolicyMistake;
@@ -240,6 +241,7 @@ impl Gateway {
         let pipeline = Arc::new(Pipeline {
             routes,
             limits: translate::limits(config),
+            failures: Failures::new(&translate::failures(config), clock.clone()),
             verifier: Arc::clone(&verifier),
             quotas,
             site: signing_in.as_ref().map(|it| it.site.clone()),
@@ -329,10 +331,6 @@ fn transport(
     let Transport::Tls(tls) = &config.listen.transport else {
         return Ok((None, None));
     };
-    let min = match tls.min_version {
-        TlsVersion::V12 => MinVersion::Tls12,
-        TlsVersion::V13 => MinVersion::Tls13,
-    };
     let (cert, key, ca_file) = match &tls.certificate {
         Certificate::Files { cert, key } => (cert.clone(), key.clone(), None),
         Certificate::Development { dir } => {
@@ -341,7 +339,7 @@ fn transport(
         }
     };
     metrics.certificate_expires(expiry(&cert)?);
-    Ok((Some(acceptor(&cert, &key, min)?), ca_file))
+    Ok((Some(acceptor(&translate::tls(tls, cert, key))?), ca_file))
 }
 
 /// The trail, and what of a call's arguments it keeps. One process at a time has it.

@@ -10,6 +10,8 @@
 
 pub mod body;
 pub mod cors;
+pub mod crowd;
+pub mod failures;
 pub mod forwarded;
 pub mod origin;
 

@@ -75,6 +75,7 @@ pub(super) async fn http1<I, S>(
 {
     let rooms = Arc::clone(rooms);
     let activity = Activity::default();
+    let caller = peer.clone();
     let rules = Rules {
         head_bytes: settings.head_bytes.as_usize(),
         field_count: settings.header_count,
@@ -83,8 +84,8 @@ pub(super) async fn http1<I, S>(
     let (io, findings) = Guard::new(io, rules);
     let answer = service_fn(move |request| {
         let fault = findings.of(&request);
-        let (service, rooms, under_way) =
-            (service.clone(), Arc::clone(&rooms), activity.begin());
+        let (service, rooms) = (service.clone(), Arc::clone(&rooms));
+        let (under_way, peer) = (activity.begin(), caller.clone());
         async move {
             match fault {
                 None => answer(service, rooms, under_way, request, peer).await,
@@ -120,13 +121,14 @@ pub(super) async fn http2<I, S>(
     let rooms = Arc::clone(rooms);
     let activity = Activity::default();
     let begun = activity.clone();
+    let caller = peer.clone();
     let answer = service_fn(move |request| {
         answer(
             service.clone(),
             Arc::clone(&rooms),
             begun.begin(),
             request,
-            peer,
+            caller.clone(),
         )
     });
     let connection = http2::Builder::new(TokioExecutor::new())

@@ -35,6 +35,7 @@ use crate::audit::Sink;
 use crate::audit::details::Summary;
 use crate::auth::Verifier;
 use crate::clock::Clock;
+use crate::limits::failures::Failures;
 use crate::limits::{self, cors, forwarded};
 use crate::listener::wire::Fault;
 use crate::listener::{Peer, Place, Serve};
@@ -59,6 +60,8 @@ pub struct Pipeline {
     pub routes: Vec<Arc<Route>>,
     /// What bounds a request.
     pub limits: limits::Settings,
+    /// How often credentials may be bad.
+    pub failures: Failures,
     /// Who may call.
     pub verifier: Arc<Verifier>,
     /// How often.
@@ -113,7 +116,8 @@ impl Pipeline {
             }
         };
         trail.route(route);
-        let principal = gates::authenticate(&self.verifier, head, route).await?;
+        let principal =
+            gates::authenticate(&self.verifier, &self.failures, head, peer, route).await?;
         trail.principal(&principal);
         trail.passed(Stage::Auth);
         let fleet = self.fleet.as_ref();

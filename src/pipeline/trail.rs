@@ -96,6 +96,9 @@ impl Trail {
         let started = clock.monotonic();
         let mut record = Box::new(Record::new(Event::HttpRequest, clock.now(), &request_id));
         record.address(peer.address.ip());
+        if let Some(shown) = &peer.certificate {
+            record.detail("client_certificate", shown.described());
+        }
         Ok(Self {
             line: Some((slot, record)),
             request_id,

@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("routes", 1),
     ("auth/principal", 1),
     ("auth/bearer", 1),
+    ("auth/certificate", 1),
     ("auth/claims", 1),
     ("auth/challenge", 1),
     ("auth/error", 1),

@@ -146,6 +146,28 @@ impl Metrics {
         if is_complete { ok.inc() } else { failed.inc() }
     }
 
+    /// A connection was closed before its handshake. Reasons are our own constants.
+    pub fn turned_away(&self, reason: &'static str) {
+        let vec = &self.declared.turned_away;
+        vec.with_label_values(&[reason]).inc();
+    }
+
+    /// The certificate of a caller was judged, or missed. Results are our own constants.
+    pub fn certificate_shown(&self, result: &'static str) {
+        let vec = &self.declared.client_certificates;
+        vec.with_label_values(&[result]).inc();
+    }
+
+    /// No connection could be accepted.
+    pub fn accept_failed(&self) {
+        self.declared.accept_errors.inc();
+    }
+
+    /// A panic has ended a connection.
+    pub fn connection_panicked(&self) {
+        self.declared.panics.inc();
+    }
+
     /// Gives tools labels of their own, as far as there is room: tools that are configured or that an upstream listed,
     /// never a name that only a caller used.
     pub fn learn_tools<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
