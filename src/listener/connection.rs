@@ -57,7 +57,8 @@ async fn answer<S: Serve>(
         let refused = service.overloaded(request, peer);
         return Ok(refused.map(|body| Counted::new(body, under_way, None)));
     };
-    let answered = service.serve(request, peer, &place).await;
+    // Boxed: the HTTP library keeps room for the largest future as long as the connection lives, request or not.
+    let answered = Box::pin(service.serve(request, peer, &place)).await;
     Ok(answered.map(|body| Counted::new(body, under_way, Some(place))))
 }
 

@@ -23,6 +23,7 @@ pub mod wire;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use crate::auth::ClientCertificate;
@@ -187,7 +189,9 @@ impl<S: Serve> Gate<S> {
         rooms: &Arc<Rooms>,
         watcher: Watcher,
     ) {
-        let Some(guest) = porter.introduce(&mut stream, met).await else {
+        // What is boxed here is room that a connection needs for a moment or for one protocol; the task itself lives as long
+        // as the connection, and there are thousands of them.
+        let Some(guest) = Box::pin(porter.introduce(&mut stream, met)).await else {
             return;
         };
         let Guest {
@@ -210,20 +214,9 @@ impl<S: Serve> Gate<S> {
             };
             return self.serve(stream, peer, false, rooms, watcher).await;
         };
-        let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream));
-        let secured = match handshake.await {
-            Ok(Ok(secured)) => secured,
-            Ok(Err(error)) => {
-                self.metrics.handshake(false);
-                if let Some(shown) = Shown::in_failure(&error) {
-                    porter.shown(shown, address);
-                }
-                debug!(stage = "tls", %error, "handshake failed");
-                return;
-            }
-            Err(_) => return self.metrics.handshake(false),
+        let Some(secured) = Box::pin(self.secure(acceptor, stream, porter, address)).await else {
+            return;
         };
-        self.metrics.handshake(true);
         drop(shaking);
         visitor.arrived();
         let (_, session) = secured.get_ref();
@@ -243,15 +236,44 @@ impl<S: Serve> Gate<S> {
         self.serve(secured, peer, is_h2, rooms, watcher).await;
     }
 
+    /// The handshake, within its time.
+    async fn secure(
+        &self,
+        acceptor: &TlsAcceptor,
+        stream: Pin<Box<TimeoutStream<TcpStream>>>,
+        porter: &Porter,
+        address: SocketAddr,
+    ) -> Option<Box<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>>> {
+        let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream)).await;
+        self.metrics.handshake(matches!(handshake, Ok(Ok(_))));
+        match handshake {
+            Ok(Ok(secured)) => Some(Box::new(secured)),
+            Ok(Err(error)) => {
+                if let Some(shown) = Shown::in_failure(&error) {
+                    porter.shown(shown, address);
+                }
+                debug!(stage = "tls", %error, "handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
     async fn serve<I>(&self, io: I, peer: Peer, is_h2: bool, rooms: &Arc<Rooms>, watcher: Watcher)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (service, settings) = (self.service.clone(), &self.settings);
         if is_h2 {
-            connection::http2(io, peer, settings, service, rooms, watcher).await;
+            Box::pin(connection::http2(
+                io, peer, settings, service, rooms, watcher,
+            ))
+            .await;
         } else {
-            connection::http1(io, peer, settings, service, rooms, watcher).await;
+            Box::pin(connection::http1(
+                io, peer, settings, service, rooms, watcher,
+            ))
+            .await;
         }
     }
 }

@@ -159,7 +159,8 @@ pub(super) async fn charge(
 
 /// What this gateway admitted, the fleet has to admit as well.
 async fn settle(fleet: &Shared, admission: &mut Admission, charge: &Charge) -> Result<(), Denial> {
-    match fleet.charge(charge).await.map_err(over)? {
+    // Boxed, as everything that most requests have no use for.
+    match Box::pin(fleet.charge(charge)).await.map_err(over)? {
         Some(verdict) => admission.settle(charge, verdict).map_err(over),
         None => Ok(()),
     }

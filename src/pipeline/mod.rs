@@ -111,8 +111,11 @@ impl Pipeline {
                 let site = self.site.as_ref().ok_or_else(gates::no_such_path)?;
                 let is_account = matches!(own, Door::Account);
                 // Boxed: all requests would otherwise carry the room that only signing in needs.
-                let visited = front::visited(site, is_account, (head, body), &armed, peer, trail);
-                return Box::pin(visited).await;
+                let request = (head, body);
+                return Box::pin(front::visited(
+                    site, is_account, request, &armed, peer, trail,
+                ))
+                .await;
             }
         };
         trail.route(route);
@@ -132,7 +135,7 @@ impl Pipeline {
             .map_err(|denial| screen::cover(denial, &errand, head, &principal, route, sessions))?;
         trail.allowed_by(permit.rule().as_str());
         if let Some(workspaces) = route.workspaces() {
-            workspaces.check(&principal, &errand).await?;
+            Box::pin(workspaces.check(&principal, &errand)).await?;
         }
         trail.passed(Stage::Policy);
         gates::charge(&mut admission, fleet, &errand, envelope).await?;
