@@ -287,8 +287,17 @@ listen:
   tls: {{ cert_file: {keys.cert}, key_file: {keys.key} }}
 metrics: {{ address: "127.0.0.1:0" }}
 state_dir: {folder}/state
-# Idle connections are counted before their first request; the deadline for it costs nothing.
-limits: {{ connections: {CONNECTIONS}, head_timeout: 2m }}
+limits:
+  connections: {CONNECTIONS}
+  handshakes: {CONNECTIONS}
+  # Idle connections are counted before their first request; the deadline for it costs nothing.
+  head_timeout: 2m
+  # All load comes from one address, which is to be throttled like any other.
+  per_address:
+    connections: {CONNECTIONS}
+    connections_per_second: 100000
+    handshakes: {CONNECTIONS}
+    exempt: []
 auth:
   issuers:
     - name: bench
