@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::envelope::Envelope;
 use super::fold::imitated;
 use super::json::{JsonError, Rules, check};
 use super::view::Json;
@@ -116,6 +117,7 @@ pub enum Filtered {
 #[derive(Clone, Debug)]
 pub struct Answer<'a> {
     body: &'a [u8],
+    envelope: Envelope<'a>,
     result: Option<Json<'a>>,
     cache_scope: Option<Json<'a>>,
     lists: Vec<(ListShape, Json<'a>)>,
@@ -146,6 +148,7 @@ impl<'a> Answer<'a> {
         }
         let mut answer = Self {
             body,
+            envelope: Envelope::of(message),
             result: None,
             cache_scope: None,
             lists: Vec::new(),
@@ -187,6 +190,11 @@ impl<'a> Answer<'a> {
             self.lists.push((shape, member.value));
         }
         Ok(())
+    }
+
+    /// Its outside: whose answer it is.
+    pub const fn envelope(&self) -> &Envelope<'a> {
+        &self.envelope
     }
 
     /// Which list this answer is, if any. On a stream whose requests are unknown to us only the shape tells.
