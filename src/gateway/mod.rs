@@ -351,7 +351,7 @@ pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), St
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
     };
     let key = ChainKey::new(secret).map_err(|error| StartError::AuditKey(error.to_string()))?;
-    let summary = Summary::new(Content::Ids, key.details_key());
+    let summary = Summary::new(Content::Ids, &key.details_key());
     let settings = TrailSettings {
         directory: config.audit.dir.clone(),
         retention: config.audit.retention,

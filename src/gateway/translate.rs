@@ -186,7 +186,8 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
                 standard.handshake_timeout
             }
         },
-        requests: standard.requests,
+        requests: limits.requests,
+        streams: limits.streams,
         write_timeout: limits.write_timeout,
         head_timeout: limits.head_timeout,
         // The parser's own bounds lie a little above ours, so that a request just over them still gets our answer.

@@ -11,6 +11,7 @@
 
 pub mod activity;
 pub mod connection;
+pub mod room;
 pub mod tls;
 
 use std::io;
@@ -32,6 +33,7 @@ use crate::telemetry::Metrics;
 use crate::units::ByteSize;
 
 pub use connection::Serve;
+pub use room::{Place, Rooms};
 
 /// What bounds a connection. Every field has a safe default.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub connections: usize,
     /// Requests worked on at once; more are turned away with 503, so that those admitted keep their pace.
     pub requests: usize,
+    /// Long-lived streams open at once, which do not count among the requests.
+    pub streams: usize,
     /// Time for a TLS handshake, from accept to the first application byte.
     pub handshake_timeout: Duration,
     /// Time for a request head to arrive, and so the longest time that a connection may be without a request.
@@ -60,7 +64,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            requests: 10_000,
+            requests: 2_000,
+            streams: 10_000,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
@@ -111,7 +116,7 @@ impl<S: Serve> Listener<S> {
         let Self { socket, gate } = self;
         let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(gate.settings.connections));
-        let requests = Arc::new(Semaphore::new(gate.settings.requests));
+        let rooms = Rooms::new(gate.settings.requests, gate.settings.streams);
         let drain_timeout = gate.settings.drain_timeout;
         let gate = Arc::new(gate);
         let mut connections = JoinSet::new();
@@ -129,11 +134,11 @@ impl<S: Serve> Listener<S> {
                     continue;
                 }
             };
-            let (gate, requests, watcher) =
-                (Arc::clone(&gate), Arc::clone(&requests), graceful.watcher());
+            let (gate, rooms, watcher) =
+                (Arc::clone(&gate), Arc::clone(&rooms), graceful.watcher());
             connections.spawn(async move {
                 let _counted = gate.metrics.connection();
-                gate.hold(stream, address, &requests, watcher).await;
+                gate.hold(stream, address, &rooms, watcher).await;
                 drop(permit);
             });
         }
@@ -150,7 +155,7 @@ impl<S: Serve> Gate<S> {
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        requests: &Arc<Semaphore>,
+        rooms: &Arc<Rooms>,
         watcher: Watcher,
     ) {
         // Answers are small and latency is what callers feel; Nagle would hold them back.
@@ -163,7 +168,7 @@ impl<S: Serve> Gate<S> {
                 address,
                 encrypted: false,
             };
-            return self.serve(stream, peer, false, requests, watcher).await;
+            return self.serve(stream, peer, false, rooms, watcher).await;
         };
         let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream));
         let secured = match handshake.await {
@@ -184,27 +189,21 @@ impl<S: Serve> Gate<S> {
                 encrypted: true,
             },
             is_h2,
-            requests,
+            rooms,
             watcher,
         )
         .await;
     }
 
-    async fn serve<I>(
-        &self,
-        io: I,
-        peer: Peer,
-        is_h2: bool,
-        requests: &Arc<Semaphore>,
-        watcher: Watcher,
-    ) where
+    async fn serve<I>(&self, io: I, peer: Peer, is_h2: bool, rooms: &Arc<Rooms>, watcher: Watcher)
+    where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (service, settings) = (self.service.clone(), &self.settings);
         if is_h2 {
-            connection::http2(io, peer, settings, service, requests, watcher).await;
+            connection::http2(io, peer, settings, service, rooms, watcher).await;
         } else {
-            connection::http1(io, peer, settings, service, requests, watcher).await;
+            connection::http1(io, peer, settings, service, rooms, watcher).await;
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::era::{Era, Revision};
+use super::json::{Rules, check};
 use super::message::Id;
 use super::view::Json;
 
@@ -153,7 +154,10 @@ pub fn upstream_timed_out(to: ReplyTo<'_>) -> Bytes {
 }
 
 /// Whether a response says that the call failed: a JSON-RPC error, or a result marked `isError`.
-pub fn is_failure(body: Json<'_>) -> bool {
+pub fn is_failure(response: &[u8]) -> bool {
+    let Ok(body) = check(response, Rules::ANSWER) else {
+        return false;
+    };
     let marked = || {
         body.member("result")?
             .member("isError")
@@ -165,7 +169,10 @@ pub fn is_failure(body: Json<'_>) -> bool {
 /// Whether a response is an upstream's own way of saying that it has no tool of that name: an error of the code for it,
 /// or a result marked `isError`, of few words that speak of a tool and say that there is none. Wrong recognitions must be
 /// rare, for they replace an answer that the caller should see; so a text that says more than that is none.
-pub fn is_unknown_tool(body: Json<'_>, name: &str) -> bool {
+pub fn is_unknown_tool(response: &[u8], name: &str) -> bool {
+    let Ok(body) = check(response, Rules::ANSWER) else {
+        return false;
+    };
     match (body.member("error"), body.member("result")) {
         (Some(error), None) => match error.member("code").map(Json::raw) {
             Some("-32601") => true,
@@ -257,12 +264,7 @@ const FEW_WORDS: usize = 80;
 
 #[cfg(test)]
 mod tests {
-    use super::super::json::{Rules, check};
     use super::*;
-
-    fn is_unknown_tool(response: &[u8], name: &str) -> bool {
-        check(response, Rules::ANSWER).is_ok_and(|body| super::is_unknown_tool(body, name))
-    }
 
     fn text(bytes: Bytes) -> String {
         String::from_utf8(bytes.to_vec()).unwrap()

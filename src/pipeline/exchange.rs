@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ReplyBody;
@@ -16,7 +16,7 @@ use crate::auth::Principal;
 use crate::mcp::{Id, errors};
 use crate::session::SessionSeal;
 use crate::stage::Stage;
-use crate::upstream::credential::CredentialError;
+use crate::upstream::credential::{CredentialError, Credentials};
 use crate::upstream::headers::{self, SESSION_ID};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -100,21 +100,34 @@ impl From<UpstreamError> for Unsent {
     }
 }
 
-/// Sends the request with the credential that the upstream wants to see. A credential may have ended before its time, so
-/// the first 401 is answered with a fresh one, where there is one, and the second is believed: a request that was refused
+/// Sends the request, with a credential where the upstream wants to see one. A credential may have ended before its time,
+/// so the first 401 is answered with a fresh one, where there is one, and the second is believed: a request that was refused
 /// for its credential was not carried out.
 async fn send(cleared: Cleared, lens: &Lens) -> Result<Response<Incoming>, Unsent> {
     let upstream: &Upstream = lens.route().upstream();
     let Cleared {
         method,
-        mut headers,
+        headers,
         body,
         ..
     } = cleared;
-    let Some(credentials) = upstream.credentials() else {
-        return Ok(upstream.exchange(method, headers, body).await?);
-    };
-    let principal = lens.principal();
+    match upstream.credentials() {
+        None => Ok(upstream.exchange(method, headers, body).await?),
+        // Boxed: all requests would otherwise carry the room that only these need.
+        Some(credentials) => {
+            let request = (method, headers, body);
+            Box::pin(send_shown(upstream, credentials, lens.principal(), request)).await
+        }
+    }
+}
+
+/// The same with a credential that the upstream wants to see.
+async fn send_shown(
+    upstream: &Upstream,
+    credentials: &Credentials,
+    principal: &Principal,
+    (method, mut headers, body): (Method, HeaderMap, Bytes),
+) -> Result<Response<Incoming>, Unsent> {
     let first = credentials.apply(principal, &mut headers).await?;
     let sent = upstream
         .exchange(method.clone(), headers.clone(), body.clone())
@@ -145,7 +158,7 @@ async fn relay(
     }
     let status = sent.status();
     let relayed = if is_stream(sent.headers()) {
-        stream::relay(sent.into_body(), lens, pace).await?
+        Box::pin(stream::relay(sent.into_body(), lens, pace)).await?
     } else {
         reply::relay(sent, lens).await?
     };
@@ -159,12 +172,12 @@ async fn relay(
     };
     *response.status_mut() = status;
     // A body that was rewritten into JSON keeps its own label.
-    for (name, value) in &outgoing {
-        response
-            .headers_mut()
-            .entry(name)
-            .or_insert_with(|| value.clone());
+    for (name, value) in std::mem::take(response.headers_mut()) {
+        if let Some(name) = name {
+            outgoing.insert(name, value);
+        }
     }
+    *response.headers_mut() = outgoing;
     Ok(response)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::memo::{Reader, Recalled};
 use super::route::Route;
 use super::screen::{Cleared, View};
 use super::tally::{Failed, Tally};
@@ -14,7 +15,7 @@ use crate::auth::{AuthError, Principal};
 use crate::clock::Timestamp;
 use crate::mcp::json::check;
 use crate::mcp::{self, Filtered, Id, Item, Json, Kind, Limits, ListShape, Message, Rules};
-use crate::mcp::{Envelope, Misfit, Sort};
+use crate::mcp::{Envelope, Glance, Misfit, Sort};
 use crate::mcp::{errors, errors::ReplyTo};
 use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
@@ -144,41 +145,44 @@ impl Lens {
     /// # Errors
     /// [`UpstreamError::Unreadable`] when it could hide a list from us or is no message, [`UpstreamError::Foreign`] when it
     /// answers another request. What is larger than any such mistake needs to be is not looked at so closely.
-    pub fn message(&self, message: &[u8], place: Place) -> Result<Seen, UpstreamError> {
+    pub fn message(&self, message: &Bytes, place: Place) -> Result<Seen, UpstreamError> {
         if self.view == View::List {
             return self.filter(message, place);
         }
+        let seen = mcp::glance(message);
         if let Some(id) = &self.id
             && message.len() <= SMALL
         {
             let body = check(message, Rules::ANSWER).map_err(unreadable)?;
             self.fits(&Envelope::of(body), id, place)?;
             if let View::Call(name) = &self.view
-                && let Some(unknown) = self.called(message, body, name)
+                && let Some(unknown) = self.called(message, seen, name)
             {
                 return Ok(unknown);
             }
         }
-        if place == Place::Event && self.is_of_a_foreign_task(message) {
+        if seen.task && place == Place::Event && self.is_of_a_foreign_task(message) {
             return Ok(Seen::Hidden);
         }
-        if !may_hold_a_list(message) {
+        if !seen.list {
             return Ok(Seen::Same);
         }
         self.filter(message, place)
     }
 
     /// Looks at the answer to a call, for what has to be remembered of it, and for an unknown tool.
-    fn called(&self, message: &[u8], body: Json<'_>, name: &str) -> Option<Seen> {
-        if let Some(task_id) = mcp::tasks::created(message) {
+    fn called(&self, message: &[u8], seen: Glance, name: &str) -> Option<Seen> {
+        if seen.task
+            && let Some(task_id) = mcp::tasks::created(message)
+        {
             self.route.tasks().note(task_id, &self.principal);
         }
-        if errors::is_unknown_tool(body, name) {
+        if seen.failure && errors::is_unknown_tool(message, name) {
             self.failed.mark();
             let id = self.id.as_ref().into();
             return Some(Seen::UnknownTool(errors::unknown_tool(id, name)));
         }
-        if errors::is_failure(body) {
+        if seen.failure && errors::is_failure(message) {
             self.failed.mark();
         }
         None
@@ -194,15 +198,16 @@ impl Lens {
         let fits = |body: &Json<'_>| {
             body.member("error").is_some() && Envelope::of(*body).sort(id) == Ok(Sort::Answer)
         };
-        match (body.filter(fits), &self.view) {
-            (None, _) => {
-                self.failed.mark();
-                Seen::Hidden
+        if body.filter(fits).is_none() {
+            self.failed.mark();
+            return Seen::Hidden;
+        }
+        match &self.view {
+            View::Call(name) => {
+                let seen = mcp::glance(message);
+                self.called(message, seen, name).unwrap_or(Seen::Same)
             }
-            (Some(body), View::Call(name)) => {
-                self.called(message, body, name).unwrap_or(Seen::Same)
-            }
-            (Some(_), _) => Seen::Same,
+            View::List | View::Other => Seen::Same,
         }
     }
 
@@ -231,7 +236,13 @@ impl Lens {
             .is_some_and(|task_id| self.route.tasks().is_foreign(&task_id, &self.principal))
     }
 
-    fn filter(&self, message: &[u8], place: Place) -> Result<Seen, UpstreamError> {
+    fn filter(&self, message: &Bytes, place: Place) -> Result<Seen, UpstreamError> {
+        if let Some(recalled) = self.recall(message) {
+            return Ok(match recalled {
+                Recalled::Same => Seen::Same,
+                Recalled::Instead(body) => Seen::Instead(body),
+            });
+        }
         let answer = mcp::Answer::read(message).map_err(unreadable)?;
         if let Some(id) = &self.id {
             self.fits(answer.envelope(), id, place)?;
@@ -239,10 +250,46 @@ impl Lens {
         self.route.catalogue().learn(&answer);
         self.learn_tools(&answer);
         let filtered = answer.filter(&mut |item| self.keeps(item), self.modern);
-        Ok(match filtered.map_err(unreadable)? {
+        let filtered = filtered.map_err(unreadable)?;
+        self.remember(message, &answer, &filtered);
+        Ok(match filtered {
             Filtered::Unchanged => Seen::Same,
             Filtered::Rewritten { body, .. } => Seen::Instead(body),
         })
+    }
+
+    /// For whom this lens looks, if others of the same class would see the same.
+    fn reader(&self) -> Option<(Reader, &str)> {
+        let reader = Reader {
+            class: self.principal.class(),
+            modern: self.modern,
+            learnt: self.route.catalogue().learnt(),
+        };
+        let alike = self.view == View::List && !self.route.policies().tells_users_apart();
+        alike.then_some((reader, self.id.as_ref()?.raw()))
+    }
+
+    fn recall(&self, message: &[u8]) -> Option<Recalled> {
+        let (reader, id) = self.reader()?;
+        self.route.lists().recall(&reader, message, id)
+    }
+
+    fn remember(&self, message: &Bytes, answer: &mcp::Answer<'_>, filtered: &Filtered) {
+        let Some((reader, id)) = self.reader().filter(|_| !answer.has_tasks()) else {
+            return;
+        };
+        let Some(place) = answer.id().filter(|sent| sent.raw() == id) else {
+            return;
+        };
+        let became = match filtered {
+            Filtered::Unchanged => None,
+            Filtered::Rewritten { body, .. } => match answer.id_in(body) {
+                Some(at) => Some((body, at)),
+                None => return,
+            },
+        };
+        let lists = self.route.lists();
+        lists.note(reader, id, (message, place.range().start), became);
     }
 
     /// What a modern caller hears when its stream breaks: the request is lost, for nothing can be resumed in that era. A
@@ -291,20 +338,4 @@ impl Lens {
 
 fn unreadable(why: impl ToString) -> UpstreamError {
     UpstreamError::Unreadable(why.to_string())
-}
-
-/// Whether a message has any chance of holding a list: one of the member names, or an escape that could spell one. Streams
-/// carry lists for requests that we did not see, when they are resumed.
-fn may_hold_a_list(message: &[u8]) -> bool {
-    const MARKS: [&[u8]; 6] = [
-        b"\"tools\"",
-        b"\"prompts\"",
-        b"\"resources\"",
-        b"\"resourceTemplates\"",
-        b"\"tasks\"",
-        b"\\u",
-    ];
-    MARKS
-        .iter()
-        .any(|mark| memchr::memmem::find(message, mark).is_some())
 }

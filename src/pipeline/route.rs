@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::memo::ListMemo;
 use super::tasks::TaskOwners;
 use super::workspace::Workspaces;
 use crate::auth::{ResourceId, ResourceMetadata};
@@ -54,6 +55,7 @@ pub struct Route {
     metadata: Bytes,
     catalogue: ToolHeaders,
     tasks: TaskOwners,
+    lists: ListMemo,
 }
 
 impl Route {
@@ -67,6 +69,7 @@ impl Route {
             metadata,
             catalogue: ToolHeaders::default(),
             tasks: TaskOwners::default(),
+            lists: ListMemo::default(),
         })
     }
 
@@ -113,6 +116,11 @@ impl Route {
     /// The `x-mcp-header` declarations that its lists have shown.
     pub const fn catalogue(&self) -> &ToolHeaders {
         &self.catalogue
+    }
+
+    /// The lists that were filtered lately.
+    pub(super) const fn lists(&self) -> &ListMemo {
+        &self.lists
     }
 
     /// What names a workspace in its calls, where anything does.

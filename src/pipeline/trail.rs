@@ -45,7 +45,7 @@ impl End {
 /// What is known of a request so far.
 pub struct Trail {
     /// The line in the making and its place in the sink; taken when it is written.
-    line: Option<(Slot, Record)>,
+    line: Option<(Slot, Box<Record>)>,
     request_id: String,
     clock: Clock,
     started: Instant,
@@ -69,7 +69,7 @@ impl Trail {
     ) -> Result<Self, NoRandomness> {
         let request_id = request_id()?;
         let started = clock.monotonic();
-        let mut record = Record::new(Event::HttpRequest, clock.now(), &request_id);
+        let mut record = Box::new(Record::new(Event::HttpRequest, clock.now(), &request_id));
         record
             .method(head.method.as_str())
             .path(head.uri.path())
@@ -120,7 +120,7 @@ impl Trail {
     }
 
     /// The caller is known.
-    pub fn principal(&mut self, principal: &Principal) {
+    pub fn principal(&mut self, principal: &Arc<Principal>) {
         self.record(|record| {
             record.user(principal.user().as_str());
             if let Some(team) = principal.team() {
@@ -130,10 +130,10 @@ impl Trail {
                 record.token_id(jti);
             }
             record
-                .detail("tier", principal.tier())
-                .detail("fingerprint", principal.fingerprint());
+                .tier(principal.tier())
+                .fingerprint(principal.fingerprint());
         });
-        self.tally.tier(principal.tier());
+        self.tally.principal(principal);
     }
 
     /// What the request came for is known.
@@ -151,11 +151,10 @@ impl Trail {
             if let Some(method) = message.method() {
                 record.rpc_method(method);
             }
-            if let Operation::CallTool { name, arguments } = message.operation() {
+            if let Operation::CallTool { name, .. } = message.operation() {
                 record.event(Event::ToolInvocation).tool(name);
-                if let Some(Ok(arguments)) = arguments.map(serde_json::from_str) {
-                    record.detail("arguments", summary.of(&arguments));
-                }
+                let arguments = message.arguments();
+                record.arguments(arguments.and_then(|arguments| summary.of(arguments)));
             }
         });
     }
@@ -241,7 +240,7 @@ impl Trail {
     /// The head of the answer is known.
     pub fn answered(&mut self, status: StatusCode) {
         self.record(|record| {
-            record.detail("http_status", status.as_u16());
+            record.http_status(status.as_u16());
         });
     }
 
@@ -293,7 +292,7 @@ impl Trail {
 /// # Errors
 /// When there is no randomness.
 pub fn request_id() -> Result<String, NoRandomness> {
-    random::hex::<8>().map(|hex| format!("req_{hex}"))
+    random::identifier::<8>().map(|hex| ["req_", &hex].concat())
 }
 
 impl Drop for Trail {

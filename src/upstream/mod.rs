@@ -52,7 +52,7 @@ pub enum Target {
 }
 
 /// One upstream as the operator described it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where it is.
     pub target: Target,

@@ -1,5 +1,6 @@
-//! The hostile world: what callers and upstreams do on purpose or because they are broken.
+//! A hostile world: peers and upstreams that are malformed, slow or too many, on purpose or because they are broken.
 
+mod overload;
 mod upstream;
 mod upstream_breaker;
 mod upstream_retry;
