@@ -30,6 +30,8 @@ pub enum Relayed {
     /// The upstream does not know the tool. The caller gets this body, with status and headers as for a hidden tool: neither
     /// may be the upstream's, or they would tell the two apart.
     UnknownTool(Bytes),
+    /// The caller gets the status, and this body of ours or none at all.
+    Ours(Bytes),
 }
 
 /// Sends what was cleared and relays the answer.
@@ -163,6 +165,10 @@ async fn relay(
     let mut response = match relayed {
         Relayed::Answer(response) => response,
         Relayed::UnknownTool(body) => return Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
+        Relayed::Ours(body) => {
+            outgoing.remove(CONTENT_TYPE);
+            plain(status, HeaderMap::new(), body)
+        }
     };
     *response.status_mut() = status;
     // A body that was rewritten into JSON keeps its own label.

@@ -13,14 +13,17 @@ pub mod connect;
 pub mod credential;
 pub mod headers;
 pub mod health;
+mod retry;
 pub mod tls;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::uri::Scheme;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -133,6 +136,9 @@ pub enum UpstreamError {
     /// An answer that had to be inspected cannot be read.
     #[error("upstream's answer cannot be read: {0}")]
     Unreadable(String),
+    /// An answer to a request that this caller did not make: perhaps somebody else's.
+    #[error("upstream answered another request")]
+    Foreign,
     /// The answer has a content coding although none was asked for.
     #[error("upstream's answer is coded")]
     Coded,
@@ -153,6 +159,7 @@ impl UpstreamError {
             Self::Unauthorized(_) => "upstream_unauthorized",
             Self::Failed(_) => "upstream_failed",
             Self::Unreadable(_) => "upstream_unreadable",
+            Self::Foreign => "upstream_foreign_answer",
             Self::Coded => "upstream_coded",
         }
     }
@@ -181,6 +188,7 @@ impl UpstreamError {
             | Self::Redirect(_)
             | Self::Unauthorized(_)
             | Self::Unreadable(_)
+            | Self::Foreign
             | Self::Coded => None,
         }
     }
@@ -207,6 +215,8 @@ pub struct Upstream {
     settings: Settings,
     credentials: Option<Credentials>,
     checkup: Option<Checkup>,
+    /// Whether its last answer came over HTTP/2, where it may say that it did not look at a request.
+    speaks_h2: AtomicBool,
 }
 
 impl Upstream {
@@ -232,6 +242,7 @@ impl Upstream {
         Ok(Self {
             checkup: checkup.map(|health| Checkup::new(connector, &endpoint, health)),
             client,
+            speaks_h2: AtomicBool::new(endpoint.scheme() == Some(&Scheme::HTTPS)),
             endpoint,
             headers,
             forward: settings.forward.clone(),
@@ -275,7 +286,8 @@ impl Upstream {
         outgoing
     }
 
-    /// Sends one request and waits for the head of its answer.
+    /// Sends one request and waits for the head of its answer. It is sent once more if the upstream says that it did not look
+    /// at it, and on another connection if the first was closed before anything was written; in no other case.
     ///
     /// # Errors
     /// [`UpstreamError::Unreachable`], [`UpstreamError::Broken`] or [`UpstreamError::FirstByteTimeout`].
@@ -283,6 +295,25 @@ impl Upstream {
     /// # Cancel safety
     /// Dropping the future closes the exchange, which is how a modern upstream learns that the caller went away.
     pub async fn exchange(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        if !self.speaks_h2.load(Ordering::Relaxed) {
+            return self.send(method, headers, body).await;
+        }
+        let again = (method.clone(), headers.clone(), body.clone());
+        match self.send(method, headers, body).await {
+            Err(UpstreamError::Broken(error)) if retry::was_not_looked_at(&error) => {
+                let (method, headers, body) = again;
+                self.send(method, headers, body).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn send(
         &self,
         method: Method,
         headers: HeaderMap,
@@ -301,7 +332,13 @@ impl Upstream {
             Err(_) => Err(UpstreamError::FirstByteTimeout),
             Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Unreachable(error)),
             Ok(Err(error)) => Err(UpstreamError::Broken(error)),
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                let over_h2 = answer.version() == Version::HTTP_2;
+                if self.speaks_h2.load(Ordering::Relaxed) != over_h2 {
+                    self.speaks_h2.store(over_h2, Ordering::Relaxed);
+                }
+                Ok(answer)
+            }
         }
     }
 }

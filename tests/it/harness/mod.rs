@@ -14,6 +14,8 @@ pub(crate) mod raw;
 #[allow(dead_code, reason = "shared with the unit tests")]
 #[path = "../../support/redis.rs"]
 pub(crate) mod redis;
+pub(crate) mod saboteur;
+pub(crate) mod saboteur_h2;
 #[path = "../../support/signer.rs"]
 pub(crate) mod signer;
 pub(crate) mod sse;
