@@ -60,7 +60,7 @@ async fn deliver(rig: &Rig, row: &Row, how: Delivery, seed: usize) -> String {
 /// The row is answered once and with its status, and its connection ends. Gives the id of the answer.
 fn is_refused(row: &Row, said: &str) -> String {
     let what = &row.what;
-    assert_eq!(said.matches("HTTP/1.").count(), 1, "{what}: {said}");
+    assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{what}: {said}");
     assert_eq!(raw::status(said.as_bytes()), row.status, "{what}: {said}");
     assert!(
         said.to_lowercase().contains("\r\nconnection: close\r\n"),
