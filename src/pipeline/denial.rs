@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::{ACCEPT_ENCODING, CONNECTION};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::limits::LimitsError;
@@ -135,6 +136,11 @@ impl From<LimitsError> for Denial {
                 "invalid_framing",
                 "The message framing is ambiguous",
             ),
+            E::Twin => (
+                StatusCode::BAD_REQUEST,
+                "underscore_twin",
+                "A header is spelled with an underscore in place of a hyphen",
+            ),
             E::ContentEncoding => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_content_encoding",
@@ -163,12 +169,15 @@ impl From<LimitsError> for Denial {
             E::BodyMalformed(fault) => return fault.into(),
         };
         let stage = match error {
-            E::ContentEncoding | E::ContentType | E::BodyBytes | E::BodyTimeout | E::BodyBroken => {
-                Stage::Read
-            }
+            E::ContentType | E::BodyBytes | E::BodyTimeout | E::BodyBroken => Stage::Read,
             _ => Stage::Limits,
         };
-        Self::http(stage, status, code, message)
+        let mut denial = Self::http(stage, status, code, message);
+        // RFC 9110 section 15.5.16: what would have been accepted.
+        if let (E::ContentEncoding, Answer::Http { headers, .. }) = (error, &mut denial.answer) {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        denial
     }
 }
 
@@ -216,6 +225,10 @@ impl From<Fault> for Denial {
         };
         let mut denial = Self::http(Stage::Limits, fault.status(), code, message).because(fault);
         denial.reason = fault.reason();
+        // Faults come from HTTP/1 alone, and none leaves a connection on which the next request could be found.
+        if let Answer::Http { headers, .. } = &mut denial.answer {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         denial
     }
 }

@@ -190,3 +190,142 @@ fn put(octets: &[u8], buf: &mut ReadBuf<'_>) -> usize {
     buf.put_slice(octets.get(..fits).unwrap_or_default());
     fits
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const GOOD: &[u8] = b"POST /mcp HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 3\r\n\r\nabc";
+    const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    fn guarded(room: usize) -> (DuplexStream, Guard<DuplexStream>, Findings) {
+        let (peer, io) = duplex(room);
+        let rules = Rules {
+            head_bytes: 4096,
+            field_count: 10,
+            is_encrypted: true,
+        };
+        let (guard, findings) = Guard::new(io, rules);
+        (peer, guard, findings)
+    }
+
+    /// What can be read before the guard waits for more, so many octets at a time.
+    async fn read_at_most(guard: &mut Guard<DuplexStream>, room: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut piece = vec![0; room];
+        loop {
+            let reading = guard.read(&mut piece);
+            // Everything is there already, so whoever has to wait would wait for ever.
+            match tokio::time::timeout(Duration::from_secs(1), reading).await {
+                Ok(read) => all.extend_from_slice(&piece[..read.unwrap()]),
+                Err(_) => return all,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_head_is_replaced_whole_by_the_mark_however_little_is_read_at_once() {
+        for room in [1, 7, 8192] {
+            for cut in [0, 10, GOOD.len(), GOOD.len() + 5] {
+                let (mut peer, mut guard, findings) = guarded(8192);
+                let all = [GOOD, GOOD, b"GET / HTTP/1.1\nHost: gw.test\r\n\r\n", GOOD].concat();
+                peer.write_all(&all[..cut]).await.unwrap();
+                let mut read = read_at_most(&mut guard, room).await;
+                peer.write_all(&all[cut..]).await.unwrap();
+                read.extend(read_at_most(&mut guard, room).await);
+                assert_eq!(read, [GOOD, GOOD, MARK].concat(), "{room} {cut}");
+                let mark = Request::options("*").body(()).unwrap();
+                assert_eq!(findings.of(&mark), Some(Fault::LineEnd));
+                assert_eq!(findings.of(&Request::new(())), None, "a request is no mark");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fault_in_a_body_breaks_the_body_off_and_names_itself() {
+        let (mut peer, mut guard, _) = guarded(8192);
+        peer.write_all(&[CHUNKED, b"3\r\nabc\r\n1;x\r\na\r\n"].concat())
+            .await
+            .unwrap();
+        let mut read = Vec::new();
+        let error = guard.read_to_end(&mut read).await.unwrap_err();
+        let fault = error.get_ref().and_then(|fault| fault.downcast_ref());
+        assert_eq!(fault, Some(&Fault::ChunkExtension));
+        assert_eq!(read, [CHUNKED, b"3\r\nabc\r\n1"].concat());
+        assert!(guard.read(&mut [0; 8]).await.is_err(), "for good");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_stream_is_an_end_unless_a_head_breaks_off() {
+        for (sent, read) in [
+            (GOOD, GOOD.to_vec()),
+            (b"", Vec::new()),
+            (b"\r\n", Vec::new()),
+        ] {
+            let (mut peer, mut guard, _) = guarded(8192);
+            peer.write_all(sent).await.unwrap();
+            peer.shutdown().await.unwrap();
+            let mut all = Vec::new();
+            guard.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, read);
+        }
+        let (mut peer, mut guard, findings) = guarded(8192);
+        peer.write_all(b"GET / HT").await.unwrap();
+        peer.shutdown().await.unwrap();
+        let mut mark = vec![0; MARK.len()];
+        guard.read_exact(&mut mark).await.unwrap();
+        assert_eq!(mark, MARK);
+        let mark = Request::options("*").body(()).unwrap();
+        assert_eq!(findings.of(&mark), Some(Fault::Truncated));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rfc9112_s9_6_a_refused_peer_is_heard_out_for_a_bounded_time_and_length() {
+        let refused = async || {
+            let (mut peer, mut guard, _) = guarded(8192);
+            peer.write_all(b" GET").await.unwrap();
+            let mut mark = vec![0; MARK.len()];
+            guard.read_exact(&mut mark).await.unwrap();
+            (peer, guard)
+        };
+        let began = tokio::time::Instant::now();
+        let (silent, mut guard) = refused().await;
+        guard.shutdown().await.unwrap();
+        assert_eq!(began.elapsed(), LINGER_TIME, "one who is silent");
+        drop(silent);
+
+        let began = tokio::time::Instant::now();
+        let (gone, mut guard) = refused().await;
+        drop(gone);
+        guard.shutdown().await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO, "one who has gone");
+
+        let (mut endless, mut guard) = refused().await;
+        let sending = tokio::spawn(async move {
+            let mut sent = 0;
+            while let Ok(more) = endless.write(&[b'a'; 4096]).await {
+                sent += more;
+            }
+            sent
+        });
+        guard.shutdown().await.unwrap();
+        drop(guard);
+        let sent = sending.await.unwrap();
+        assert!(
+            (LINGER_BYTES..LINGER_BYTES + 16_384).contains(&sent),
+            "one who never stops: {sent}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_good_connection_is_closed_at_once() {
+        let (mut peer, mut guard, _) = guarded(8192);
+        peer.write_all(GOOD).await.unwrap();
+        let began = tokio::time::Instant::now();
+        guard.read_exact(&mut vec![0; GOOD.len()]).await.unwrap();
+        guard.shutdown().await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    }
+}

@@ -18,6 +18,13 @@ pub(super) enum Framing {
 /// So many empty lines are overlooked before a request (RFC 9112 section 2.2 asks for one).
 const EMPTY_LINES: u8 = 2;
 
+/// What the types behind the parser can hold of a target and of a header's name, however long heads may be.
+const TARGET_BYTES: usize = 65_000;
+const NAME_BYTES: usize = 32_000;
+
+/// Readers with signed numbers would take anything above it for something else.
+const LENGTH_MAX: u64 = i64::MAX as u64;
+
 /// A head that is being judged.
 #[derive(Debug, Default)]
 pub(super) struct Head {
@@ -129,6 +136,9 @@ impl RequestLine {
             }
             _ => return Err(fault()),
         };
+        if target.len() > TARGET_BYTES {
+            return Err(Fault::TargetBytes);
+        }
         if method == b"CONNECT" || !are_target(target) {
             return Err(spoilt(line).unwrap_or(Fault::Target));
         }
@@ -174,6 +184,9 @@ impl Fields {
         let (name, behind) = split(line, b':').ok_or_else(fault)?;
         if !are_token(name) || hold_control(behind) {
             return Err(fault());
+        }
+        if name.len() > NAME_BYTES {
+            return Err(Fault::HeadBytes);
         }
         let (skipped, value) = trimmed(behind);
         match name.len() {
@@ -222,6 +235,7 @@ impl Fields {
             let digit = digit.wrapping_sub(b'0');
             number.checked_mul(10)?.checked_add(digit.into())
         });
+        let number = number.filter(|number| *number <= LENGTH_MAX);
         self.length = Some(number.ok_or(Fault::Length)?);
         Ok(())
     }

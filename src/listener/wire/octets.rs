@@ -1,15 +1,28 @@
 //! Which octets may stand where. Nothing here allocates; each question is answered in one pass.
 
-/// Whether the octet may be part of a method or of a header's name (`tchar`, RFC 9110 section 5.6.2).
-pub(super) const fn is_token(octet: u8) -> bool {
-    matches!(octet,
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*'
-        | b'+' | b'^' | b'`' | b'|' | b'~')
+/// Which octets may be part of a method or of a header's name (`tchar`, RFC 9110 section 5.6.2).
+const TOKEN: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut rest: &[u8] =
+        b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    while let [octet, behind @ ..] = rest {
+        allowed[*octet as usize] = true;
+        rest = behind;
+    }
+    allowed
+};
+
+/// Whether the octet may be part of a token.
+pub(super) fn is_token(octet: u8) -> bool {
+    matches!(TOKEN.get(usize::from(octet)), Some(true))
 }
 
 /// Whether all of it is one token.
 pub(super) fn are_token(octets: &[u8]) -> bool {
-    !octets.is_empty() && octets.iter().all(|octet| is_token(*octet))
+    let all = octets
+        .iter()
+        .fold(true, |all, octet| all & is_token(*octet));
+    all && !octets.is_empty()
 }
 
 /// Whether a control character other than the tab is among them (RFC 9110 section 5.5).

@@ -1,9 +1,20 @@
 //! What is refused, what is read, and that neither depends on how the octets were cut; and that the parser behind the guard
 //! reads exactly what the guard let pass.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
 
@@ -46,6 +57,7 @@ fn rfc9112_s6_3_framing_that_two_readers_could_settle_differently_is_refused() {
         ("Content-Length: 3 3\r\n", Fault::Length),
         ("Content-Length: 3.0\r\n", Fault::Length),
         ("Content-Length:\r\n", Fault::Length),
+        ("Content-Length: 9223372036854775808\r\n", Fault::Length),
         ("Content-Length: 18446744073709551616\r\n", Fault::Length),
         ("content_length: 3\r\n", Fault::FramingTwin),
         ("TRANSFER_ENCODING: chunked\r\n", Fault::FramingTwin),
@@ -402,6 +414,22 @@ proptest! {
     }
 
     #[test]
+    fn the_parser_never_has_to_answer_by_itself(octets in octets(), cut in any::<Index>()) {
+        let judged = judge(RULES, [&octets[..]]);
+        let (requests, marks, said) = conversation(&octets, cut.index(octets.len() + 1));
+        let answers = said.matches("HTTP/1.").count();
+        let ours = [" 200 OK\r\n", " 100 Continue\r\n"];
+        prop_assert_eq!(ours.iter().map(|ours| said.matches(ours).count()).sum::<usize>(), answers, "{}", said);
+        prop_assert!(requests as u64 <= judged.heads && marks <= 1);
+        // HTTP/1.0 ends the connection behind its first request.
+        if !octets.windows(8).any(|octets| octets == b"HTTP/1.0") {
+            prop_assert_eq!(requests as u64, judged.heads);
+            let is_marked = judged.fault.is_some_and(|fault| !fault.is_in_body());
+            prop_assert_eq!(marks, usize::from(is_marked));
+        }
+    }
+
+    #[test]
     fn nothing_makes_it_panic_or_pass_more_than_came(octets in vec(any::<u8>(), 0..300)) {
         prop_assert!(judge(RULES, [&octets[..]]).passed.len() <= octets.len());
     }
@@ -419,4 +447,42 @@ fn dechunked(mut octets: &[u8]) -> usize {
         }
     }
     all
+}
+
+/// What the parser makes of these octets behind the guard: how many requests, how many marks, and everything that was
+/// answered. Every call is answered 200.
+fn conversation(octets: &[u8], cut: usize) -> (usize, usize, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.unwrap().block_on(async {
+        let (mut peer, io) = duplex(64 * 1024);
+        let (guard, findings) = Guard::new(io, RULES);
+        let calls = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let counts = Arc::clone(&calls);
+        let service = service_fn(move |request: Request<Incoming>| {
+            counts[usize::from(findings.of(&request).is_some())].fetch_add(1, Ordering::SeqCst);
+            async move {
+                let _ = request.into_body().collect().await;
+                Ok::<_, Infallible>(Response::new(String::new()))
+            }
+        });
+        let serving = http1::Builder::new()
+            .max_headers(RULES.field_count)
+            .serve_connection(TokioIo::new(guard), service);
+        let speaking = async {
+            peer.write_all(&octets[..cut]).await.unwrap();
+            tokio::task::yield_now().await;
+            // It may have been closed, with good reason.
+            let _ = peer.write_all(&octets[cut..]).await;
+        };
+        // Time passes when nobody has anything to do any more.
+        let patience = std::time::Duration::from_secs(60);
+        let _ = tokio::time::timeout(patience, async { tokio::join!(serving, speaking) }).await;
+        let mut said = Vec::new();
+        let _ = peer.read_to_end(&mut said).await;
+        let [requests, marks] = [0, 1].map(|which: usize| calls[which].load(Ordering::SeqCst));
+        (requests, marks, String::from_utf8(said).unwrap())
+    })
 }

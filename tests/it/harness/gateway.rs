@@ -180,7 +180,7 @@ impl Plan {
             mint: Mint::new(&gateway::own_tokens(&config).unwrap(), self.clock).unwrap(),
             address: gateway.address,
             ops_address: gateway.ops_address,
-            ca_file: gateway.ca_file.clone().unwrap(),
+            ca_file: gateway.ca_file.clone().unwrap_or_default(),
             gateway: Some(gateway),
             config,
             upstream,

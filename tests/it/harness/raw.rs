@@ -81,6 +81,11 @@ impl Connection {
         let _ = self.wire.flush().await;
     }
 
+    /// Sends no more, and goes on reading.
+    pub(crate) async fn finish(&mut self) {
+        let _ = self.wire.shutdown().await;
+    }
+
     /// Reads until the text has come, and answers everything up to its end.
     pub(crate) async fn read_to(&mut self, text: &str) -> String {
         loop {

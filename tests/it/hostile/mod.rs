@@ -1,5 +1,7 @@
-//! A hostile world: peers and upstreams that are malformed, slow or too many, on purpose or because they are broken.
+//! The hostile world: peers that lie about where their messages end, never finish, or send more than anybody asked for.
 
+mod http1;
+mod http1_rows;
 mod overload;
 mod upstream;
 mod upstream_breaker;
