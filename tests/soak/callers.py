@@ -65,7 +65,7 @@ class One:
             return await self._exchange(headers, body)
 
     async def _exchange(self, headers, body):
-        if self.writer is None:
+        if self.writer is None or self.writer.is_closing():
             self.reader, self.writer = await asyncio.open_connection(
                 "127.0.0.1", self.port, ssl=self.tls, server_hostname="localhost", limit=1 << 20)
         lines = ["POST /mcp HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
@@ -118,7 +118,7 @@ class Two:
 
     async def _ask(self, headers, body):
         async with self.lock:
-            if self.http is None:
+            if self.http is None or self.writer.is_closing():
                 await self._open()
             number = self.http.get_next_available_stream_id()
             fields = [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/mcp")]
@@ -143,6 +143,8 @@ class Two:
             while data := await reader.read(65536):
                 for event in http.receive_data(data):
                     self._take(http, event)
+                if writer.is_closing():
+                    break
                 writer.write(http.data_to_send())
                 await writer.drain()
         except (ConnectionError, ssl.SSLError, h2.exceptions.ProtocolError):
