@@ -19,6 +19,9 @@ mod porter;
 pub mod proxy;
 pub mod tls;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
