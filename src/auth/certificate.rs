@@ -1,7 +1,7 @@
 //! The certificate that a caller proved to hold when its connection was made: by which name policies and audit lines know
 //! it, and by which hash a token can be bound to it (RFC 8705 section 3.1). Whoever makes one has verified it before.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -63,6 +63,16 @@ impl Thumbprint {
         self.0
     }
 
+    /// Pairs of hex digits with colons between them.
+    fn in_pairs(self) -> String {
+        let mut text = String::with_capacity(3 * self.0.len());
+        for byte in self.0 {
+            let separator = if text.is_empty() { "" } else { ":" };
+            let _ = write!(text, "{separator}{byte:02X}");
+        }
+        text
+    }
+
     /// As the `x5t#S256` member of a token has it: base64url without padding, in its one canonical spelling.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -108,12 +118,13 @@ impl ClientCertificate {
         self.kind
     }
 
-    /// As audit lines have it.
+    /// As audit lines have it. The hash is in the form that `openssl x509 -fingerprint` prints, which, unlike base64, looks
+    /// like no secret and so is not taken out of lines.
     pub fn described(&self) -> Value {
         json!({
             "name": &*self.name,
             "kind": self.kind.name(),
-            "thumbprint": self.thumbprint.to_string(),
+            "sha256": self.thumbprint.in_pairs(),
         })
     }
 
@@ -205,6 +216,14 @@ mod tests {
             assert_eq!(certificate.kind(), NameKind::Thumbprint, "{common:?}");
             assert_eq!(certificate.name(), certificate.thumbprint().to_string());
         }
+    }
+
+    #[test]
+    fn a_line_has_the_hash_as_openssl_prints_it() {
+        let pairs = Thumbprint::of(b"").in_pairs();
+        assert!(pairs.starts_with("E3:B0:C4:42:98"), "{pairs}");
+        assert!(pairs.ends_with(":78:52:B8:55"), "{pairs}");
+        assert_eq!(pairs.len(), 95);
     }
 
     #[test]

@@ -556,6 +556,7 @@ pub(crate) use identity::{vault as open_vault, vault_itself};
 pub use settings::{store as open_store, store_settings};
 /// The settings of the log.
 pub use translate::logs as log_settings;
+pub(crate) use translate::mutual as mutual_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
 pub(crate) use translate::{

@@ -21,6 +21,9 @@ pub mod room;
 pub mod tls;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -1,9 +1,12 @@
 //! The hostile world: peers that lie about where their messages end, never finish, or send more than anybody asked for.
 
 mod differential;
+mod door;
 mod http1;
 mod http1_rows;
+mod mutual;
 mod overload;
+mod proxied;
 mod upstream;
 mod upstream_breaker;
 mod upstream_retry;
