@@ -11,6 +11,9 @@
 
 pub mod activity;
 pub mod connection;
+pub mod frames;
+pub mod parting;
+pub mod patience;
 pub mod room;
 pub mod tls;
 

@@ -91,7 +91,7 @@ impl Pipeline {
         envelope: &mut Envelope,
         trail: &mut Trail,
     ) -> Result<Response<ReplyBody>, Denial> {
-        let armed = limits::arm(head, &self.limits)?;
+        let armed = limits::arm(head, peer.encrypted, &self.limits)?;
         trail.passed(Stage::Limits);
         envelope.origin = gates::reader(&armed, head).cloned();
         if let (Some(origin), true) = (&envelope.origin, cors::is_preflight(head)) {
@@ -239,5 +239,12 @@ impl Serve for Gatehouse {
 
     fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         self.0.shed(request, peer)
+    }
+
+    fn misbehaved(&self, peer: Peer, reason: &'static str) {
+        self.0.metrics.denied(Stage::Limits, reason);
+        if let Ok(slot) = self.0.audit.reserve() {
+            trail::misbehaved(&peer, reason, slot, &self.0.clock);
+        }
     }
 }

@@ -288,6 +288,20 @@ impl Trail {
     }
 }
 
+/// Writes the line of a peer whose bytes were refused before they were a request.
+pub fn misbehaved(peer: &Peer, reason: &'static str, slot: Slot, clock: &Clock) {
+    let mut record = Record::new(
+        Event::RequestRefused,
+        clock.now(),
+        &request_id().unwrap_or_default(),
+    );
+    record
+        .address(peer.address.ip())
+        .refused(Stage::Limits, reason)
+        .failed(reason, "");
+    slot.write(record);
+}
+
 /// A new id, which no caller can choose or guess (R173).
 ///
 /// # Errors
