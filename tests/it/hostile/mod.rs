@@ -1,3 +1,7 @@
 //! A hostile world: peers that are malformed, slow or too many.
 
+mod http2;
+mod http2_floods;
+mod http2_odd;
 mod overload;
+mod slow;
