@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use http::Uri;
+use rustls_pki_types::ServerName;
 use tracing::warn;
 
 use super::{StartError, credential};
@@ -14,15 +15,18 @@ use crate::auth::settings::{
 };
 use crate::auth::{ResourceId, ResourceMetadata, Verifier};
 use crate::clock::Clock;
-use crate::config::{self, Config, Endpoint};
+use crate::config::{self, Config, Endpoint, TlsVersion};
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
+use crate::listener::tls::MinVersion;
 use crate::pipeline::workspace::Workspaces;
 use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
 use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
+use crate::upstream::breaker::Breaker;
 use crate::upstream::credential::{Credentials, Keys};
+use crate::upstream::tls::TlsSettings;
 use crate::upstream::{self, Target, Upstream};
 use crate::users::membership::Memberships;
 use crate::{limits, listener, mcp};
@@ -206,7 +210,7 @@ pub(super) fn routes(
         .iter()
         .map(|route| {
             let upstream = shown(config, route, keys, clock)?;
-            one_route(config, route, callers, metrics, upstream)
+            one_route(config, route, callers, (metrics, clock), upstream)
         })
         .collect()
 }
@@ -215,7 +219,7 @@ fn one_route(
     config: &Config,
     route: &config::Route,
     (verifier, members): (&Verifier, &Arc<Memberships>),
-    metrics: &Arc<Metrics>,
+    (metrics, clock): (&Arc<Metrics>, &Clock),
     upstream: Upstream,
 ) -> Result<Arc<Route>, StartError> {
     let resource = ResourceId::parse(&route.resource)
@@ -239,7 +243,10 @@ fn one_route(
     for odd in policies.warnings() {
         warn!(route = route.name, "{odd}");
     }
+    let meter = metrics.route(&route.name);
+    let gauge = meter.upstream_gauge();
     Ok(Route::new(RouteParts {
+        breaker: Breaker::new(&route.name, breaker(&route.upstream), clock.clone(), gauge),
         name: route.name.clone(),
         path: route.path.clone(),
         resource,
@@ -252,7 +259,7 @@ fn one_route(
             event_bytes: config.limits.sse_event_bytes.as_usize(),
         },
         workspaces: workspaces(route, members),
-        meter: metrics.route(&route.name),
+        meter,
     }))
 }
 
@@ -284,6 +291,30 @@ fn shown(
     Ok(upstream.showing(credentials))
 }
 
+/// When the upstream of a route is left alone.
+fn breaker(given: &config::Upstream) -> upstream::breaker::Settings {
+    let given = &given.breaker;
+    upstream::breaker::Settings {
+        off: given.off,
+        failures: given.failures,
+        window: given.window,
+        wait: given.wait,
+    }
+}
+
+/// What is asked of an upstream's TLS. A name that is none was refused when the configuration was read.
+fn tls(given: &config::UpstreamTls) -> TlsSettings {
+    let name = given.server_name.as_deref();
+    TlsSettings {
+        pins: given.pins.clone(),
+        server_name: name.and_then(|name| ServerName::try_from(name.to_owned()).ok()),
+        min_version: match given.min_version {
+            TlsVersion::V12 => MinVersion::Tls12,
+            TlsVersion::V13 => MinVersion::Tls13,
+        },
+    }
+}
+
 pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::Settings {
     let target = match &given.endpoint {
         Endpoint::Http(url) => Target::Web(url.as_str().parse::<Uri>().unwrap_or_default()),
@@ -294,6 +325,7 @@ pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::S
     };
     upstream::Settings {
         ca_file: given.ca_file.clone(),
+        tls: tls(&given.tls),
         extra_ca_file: config.extra_ca_file.clone(),
         client_identity: given
             .client_identity
@@ -303,6 +335,13 @@ pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::S
         first_byte_timeout: given.first_byte_timeout,
         idle_timeout: given.idle_timeout,
         total_timeout: given.total_timeout,
+        health: given
+            .health
+            .as_ref()
+            .map(|health| upstream::health::Settings {
+                path: health.path.clone(),
+                every: health.every,
+            }),
         headers: given.headers.clone(),
         forward: given.forward_headers.clone(),
         ..upstream::Settings::new(target)

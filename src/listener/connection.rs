@@ -18,10 +18,11 @@ use tracing::debug;
 
 use super::activity::{Activity, Counted, UnderWay};
 use super::frames::budget::Budget;
-use super::frames::{Closing, Guard};
+use super::frames::{self, Closing};
 use super::parting::Parting;
 use super::patience::Patient;
 use super::room::{Place, Rooms};
+use super::wire::{Fault, Guard, Rules};
 use super::{Peer, Settings};
 
 /// Whoever answers requests. Cloned once a connection and once a request, so it should be a handle.
@@ -40,6 +41,9 @@ pub trait Serve: Clone + Send + Sync + Unpin + 'static {
 
     /// Turns a request away while too many others are being worked on.
     fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<Self::Body>;
+
+    /// Answers octets that are no request, before their connection is closed.
+    fn malformed(&self, peer: Peer, fault: Fault) -> Response<Self::Body>;
 
     /// A peer did, for this reason, what the connection refused by itself: there is no request that could be answered.
     fn misbehaved(&self, peer: Peer, reason: &'static str);
@@ -79,15 +83,24 @@ pub(super) async fn http1<I, S>(
 {
     let rooms = Arc::clone(rooms);
     let activity = Activity::default();
+    let rules = Rules {
+        head_bytes: settings.head_bytes.as_usize(),
+        field_count: settings.header_count,
+        is_encrypted: peer.encrypted,
+    };
+    let (io, findings) = Guard::new(io, rules);
     let io = Parting::new(io, activity.clone());
     let answer = service_fn(move |request| {
-        answer(
-            service.clone(),
-            Arc::clone(&rooms),
-            activity.begin(),
-            request,
-            peer,
-        )
+        let fault = findings.of(&request);
+        let (service, rooms, under_way) = (service.clone(), Arc::clone(&rooms), activity.begin());
+        async move {
+            match fault {
+                None => answer(service, rooms, under_way, request, peer).await,
+                Some(fault) => Ok(service
+                    .malformed(peer, fault)
+                    .map(|body| Counted::new(body, under_way, None))),
+            }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -118,7 +131,7 @@ pub(super) async fn http2<I, S>(
     let head_bytes = u32::try_from(settings.head_bytes.as_u64()).unwrap_or(u32::MAX);
     let closing = Closing::default();
     let (judge, clerk) = (service.clone(), service.clone());
-    let guard = Guard::new(
+    let guard = frames::Guard::new(
         io,
         Budget::new(settings.concurrent_streams, head_bytes),
         closing.clone(),

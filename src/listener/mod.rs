@@ -16,6 +16,7 @@ pub mod parting;
 pub mod patience;
 pub mod room;
 pub mod tls;
+pub mod wire;
 
 use std::io;
 use std::net::SocketAddr;

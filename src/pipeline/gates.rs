@@ -19,7 +19,7 @@ use crate::limits::{Armed, cors};
 use crate::listener::Place;
 use crate::mcp::Operation;
 use crate::quota::shared::Shared;
-use crate::quota::{Admission, Charge, QuotaError, Quotas};
+use crate::quota::{Admission, Allowance, Charge, QuotaError, Quotas};
 use crate::routes;
 use crate::stage::Stage;
 
@@ -29,13 +29,15 @@ pub(super) struct Envelope {
     /// The allowed Origin of the request.
     pub(super) origin: Option<HeaderValue>,
     /// Where the user stands against the limit.
-    limits: HeaderMap,
+    allowance: Option<Allowance>,
 }
 
 impl Envelope {
     /// Writes everything that every answer carries.
     pub(super) fn seal(self, headers: &mut HeaderMap, request_id: &str, encrypted: bool) {
-        headers.extend(self.limits);
+        if let Some(allowance) = self.allowance {
+            allowance.write(headers);
+        }
         secure(headers, request_id, encrypted);
         // The answer to a preflight says so already, and there is nothing in it to expose.
         if let Some(origin) = &self.origin
@@ -95,7 +97,7 @@ pub(super) async fn admit(
         let total = admission.total();
         settle(fleet, &mut admission, &total).await?;
     }
-    admission.allowance().write(&mut envelope.limits);
+    envelope.allowance = Some(admission.allowance());
     Ok(admission)
 }
 
@@ -119,7 +121,7 @@ pub(super) async fn charge(
             settle(fleet, admission, &charge).await?;
         }
     }
-    admission.allowance().write(&mut envelope.limits);
+    envelope.allowance = Some(admission.allowance());
     Ok(())
 }
 

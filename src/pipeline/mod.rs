@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod front;
 pub mod gates;
 pub mod lens;
+mod memo;
 pub mod permit;
 pub mod read;
 pub mod reply;
@@ -27,7 +28,7 @@ pub mod workspace;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::audit::Sink;
@@ -35,6 +36,7 @@ use crate::audit::details::Summary;
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::limits::{self, cors, forwarded};
+use crate::listener::wire::Fault;
 use crate::listener::{Peer, Place, Serve};
 use crate::mcp;
 use crate::quota::Quotas;
@@ -49,7 +51,7 @@ use front::Site;
 use gates::Envelope;
 pub use route::{Answers, Route, RouteParts};
 pub use stream::Pace;
-use trail::Trail;
+use trail::{End, Trail};
 
 /// Everything that the stages decide by. One value serves all connections; nothing in it is locked on the way of a request.
 pub struct Pipeline {
@@ -104,12 +106,10 @@ impl Pipeline {
             Door::Health => return gates::health(head),
             own @ (Door::Oauth | Door::Account) => {
                 let site = self.site.as_ref().ok_or_else(gates::no_such_path)?;
-                let visit = front::visit(head, body, &armed, peer, trail).await?;
-                let reply = match own {
-                    Door::Account => site.account.answer(&visit).await,
-                    _ => site.oauth.answer(&visit).await,
-                };
-                return Ok(front::answer(reply, trail));
+                let is_account = matches!(own, Door::Account);
+                // Boxed: all requests would otherwise carry the room that only signing in needs.
+                let visited = front::visited(site, is_account, (head, body), &armed, peer, trail);
+                return Box::pin(visited).await;
             }
         };
         trail.route(route);
@@ -136,7 +136,14 @@ impl Pipeline {
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared, place)?);
         let lens = lens::Lens::new(route, &principal, &cleared, now, trail.tally());
-        let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
+        let answer = exchange::exchange(
+            (route, &principal),
+            cleared,
+            lens,
+            &self.sessions,
+            self.pace.clone(),
+        )
+        .await?;
         trail.passed(Stage::Upstream);
         if exchange::is_stream(answer.headers()) {
             trail.tally().streams();
@@ -221,6 +228,42 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// The trail of octets that are no request.
+    fn begin_unread(&self, peer: &Peer) -> Option<Trail> {
+        let slot = self.audit.reserve().ok()?;
+        let metrics = Arc::clone(&self.metrics);
+        Trail::begin_unread(peer, slot, &self.clock, metrics, "none").ok()
+    }
+
+    /// Octets that are no request get a line and an answer like any refused request: no line, no service.
+    fn malformed(&self, peer: &Peer, fault: Fault) -> Response<ReplyBody> {
+        let Some(mut trail) = self.begin_unread(peer) else {
+            self.metrics.denied(Stage::Limits, "audit_unavailable");
+            return gates::unrecorded(peer.encrypted);
+        };
+        let denial = Denial::from(fault);
+        trail.refused(&denial);
+        let mut answer = respond::refuse(denial.answer, trail.request_id());
+        respond::secure(answer.headers_mut(), trail.request_id(), peer.encrypted);
+        trail.answered(answer.status());
+        answer.body_mut().carry(trail);
+        answer
+    }
+
+    /// What a connection refused by itself gets a line; there is nobody to answer.
+    fn misbehaved(&self, peer: &Peer, reason: &'static str) {
+        let denial = Denial::http(Stage::Limits, StatusCode::BAD_REQUEST, reason, "");
+        match self.begin_unread(peer) {
+            Some(mut trail) => {
+                trail.refused(&denial);
+                trail.finish(End::Complete);
+            }
+            None => self.metrics.denied(denial.stage, denial.reason),
+        }
+    }
+}
+
 /// A handle on the pipeline, as the listener wants it.
 #[derive(Clone)]
 pub struct Gatehouse(pub Arc<Pipeline>);
@@ -241,10 +284,11 @@ impl Serve for Gatehouse {
         self.0.shed(request, peer)
     }
 
+    fn malformed(&self, peer: Peer, fault: Fault) -> Response<ReplyBody> {
+        self.0.malformed(&peer, fault)
+    }
+
     fn misbehaved(&self, peer: Peer, reason: &'static str) {
-        self.0.metrics.denied(Stage::Limits, reason);
-        if let Ok(slot) = self.0.audit.reserve() {
-            trail::misbehaved(&peer, reason, slot, &self.0.clock);
-        }
+        self.0.misbehaved(&peer, reason);
     }
 }

@@ -95,6 +95,15 @@ pub enum TlsVersion {
     V13,
 }
 
+impl From<raw::TlsVersion> for TlsVersion {
+    fn from(written: raw::TlsVersion) -> Self {
+        match written {
+            raw::TlsVersion::V12 => Self::V12,
+            raw::TlsVersion::V13 => Self::V13,
+        }
+    }
+}
+
 /// Which web pages may call.
 #[derive(Clone, Debug, Default)]
 pub struct Cors {
@@ -271,10 +280,7 @@ fn tls(raw: &raw::Listen, beyond: bool, state_dir: &Path, review: &mut Review) -
     };
     Tls {
         certificate,
-        min_version: match tls.min_version {
-            raw::TlsVersion::V12 => TlsVersion::V12,
-            raw::TlsVersion::V13 => TlsVersion::V13,
-        },
+        min_version: tls.min_version.into(),
         handshake_timeout: tls.handshake_timeout.0,
     }
 }
