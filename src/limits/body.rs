@@ -88,9 +88,9 @@ where
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|error| broken(&error))?.into_data() else {
-            continue;
-        };
+        let frame = frame.map_err(|error| broken(&error))?;
+        // No MCP client sends trailers; the HTTP/2 library keeps from us whether they are well-formed.
+        let data = frame.into_data().map_err(|_| LimitsError::Framing)?;
         if first.len() + rest.len() + data.len() > limit {
             return Err(LimitsError::BodyBytes);
         }
@@ -150,6 +150,19 @@ mod tests {
                 .await
                 .unwrap(),
             "12345678"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_body_with_trailers_is_refused_even_if_they_are_empty() {
+        let frames = vec![
+            Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"{}"))),
+            Ok(Frame::trailers(HeaderMap::new())),
+        ];
+        let body = StreamBody::new(stream::iter(frames));
+        assert_eq!(
+            read(body, &HeaderMap::new(), &armed(8)).await,
+            Err(LimitsError::Framing)
         );
     }
 

@@ -76,6 +76,13 @@ pub enum LimitsError {
     /// A longer request target than allowed.
     #[error("request target is too long")]
     UriBytes,
+    /// A value that begins or ends with whitespace (RFC 9113 section 8.2.1). HTTP/1 cannot say it, and readers differ in what
+    /// they make of it.
+    #[error("a header value begins or ends with whitespace")]
+    HeaderPadded,
+    /// A target whose scheme is not the one that is spoken (RFC 9110 section 4.3.4).
+    #[error("scheme of the request target is not the one that is spoken")]
+    Scheme,
     /// No Host, several, or one that disagrees with the request target (RFC 9112 section 3.2).
     #[error("host is missing, repeated or contradictory")]
     HostAmbiguous,
@@ -139,10 +146,11 @@ impl Armed {
 ///
 /// # Errors
 /// The first [`LimitsError`] in the order of what is cheapest to know.
-pub fn arm(head: &Parts, settings: &Settings) -> Result<Armed, LimitsError> {
+pub fn arm(head: &Parts, encrypted: bool, settings: &Settings) -> Result<Armed, LimitsError> {
     sizes(head, settings)?;
     framing(&head.headers)?;
     names(&head.headers)?;
+    scheme(head, encrypted)?;
     let host = origin::host_of(head)?;
     if !settings.hosts.contain(host) {
         return Err(LimitsError::HostForeign);
@@ -193,15 +201,28 @@ fn sizes(head: &Parts, settings: &Settings) -> Result<(), LimitsError> {
     if head.headers.len() > settings.header_count {
         return Err(LimitsError::HeaderCount);
     }
-    let bytes: usize = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
+    let mut bytes = 0;
+    for (name, value) in &head.headers {
+        let value = value.as_bytes();
+        bytes += name.as_str().len() + value.len();
+        let is_blank = |end: Option<&u8>| matches!(end, Some(b' ' | b'\t'));
+        if is_blank(value.first()) || is_blank(value.last()) {
+            return Err(LimitsError::HeaderPadded);
+        }
+    }
     if bytes > settings.header_bytes.as_usize() {
         return Err(LimitsError::HeaderBytes);
     }
     Ok(())
+}
+
+/// HTTP/2 names a scheme with every request, HTTP/1 with some. Where TLS ends before us, both may be meant.
+fn scheme(head: &Parts, encrypted: bool) -> Result<(), LimitsError> {
+    match head.uri.scheme_str() {
+        None | Some("https") => Ok(()),
+        Some("http") if !encrypted => Ok(()),
+        Some(_) => Err(LimitsError::Scheme),
+    }
 }
 
 /// In HTTP/1 the guard on the wire has refused whatever is ambiguous; this is the same rule for what reaches us in another way.
@@ -273,7 +294,7 @@ mod tests {
     fn refused(
         build: impl FnOnce(http::request::Builder) -> http::request::Builder,
     ) -> LimitsError {
-        arm(&head(build), &settings()).unwrap_err()
+        arm(&head(build), true, &settings()).unwrap_err()
     }
 
     #[test]
@@ -389,18 +410,50 @@ mod tests {
     }
 
     #[test]
+    fn rfc9113_s8_2_1_a_padded_value_is_refused() {
+        for value in [" 1", "1 ", "\t1", "1\t", " "] {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            assert_eq!(
+                refused(|r| r.header("host", "gateway.test").header("x-padded", &value)),
+                LimitsError::HeaderPadded,
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn rfc9110_s4_3_4_a_scheme_that_is_not_spoken_is_refused() {
+        let at = |scheme: &str, encrypted| {
+            let head = head(|r| r.uri(format!("{scheme}://gateway.test/mcp")));
+            arm(&head, encrypted, &settings()).map(drop)
+        };
+        for (scheme, encrypted) in [("http", true), ("ftp", true), ("ftp", false), ("ws", false)] {
+            assert_eq!(at(scheme, encrypted), Err(LimitsError::Scheme), "{scheme}");
+        }
+        for (scheme, encrypted) in [("https", true), ("https", false), ("http", false)] {
+            assert_eq!(at(scheme, encrypted), Ok(()), "{scheme}");
+        }
+    }
+
+    #[test]
     fn listed_hosts_and_origins_pass() {
         let armed = arm(
             &head(|r| {
                 r.header("host", "Gateway.TEST")
                     .header("origin", "https://claude.ai")
             }),
+            true,
             &settings(),
         )
         .unwrap();
         assert_eq!(armed.origin().unwrap(), "https://claude.ai");
         assert!(
-            arm(&head(|r| r.uri("https://127.0.0.1:8443/mcp")), &settings()).is_ok(),
+            arm(
+                &head(|r| r.uri("https://127.0.0.1:8443/mcp")),
+                true,
+                &settings()
+            )
+            .is_ok(),
             "HTTP/2 has an authority only"
         );
     }

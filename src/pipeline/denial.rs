@@ -116,6 +116,16 @@ impl From<LimitsError> for Denial {
                 "uri_too_long",
                 "The request target is too long",
             ),
+            E::HeaderPadded => (
+                StatusCode::BAD_REQUEST,
+                "invalid_header",
+                "A header value begins or ends with whitespace",
+            ),
+            E::Scheme => (
+                StatusCode::BAD_REQUEST,
+                "invalid_scheme",
+                "The scheme of the target is not the one that is spoken here",
+            ),
             E::HostAmbiguous => (
                 StatusCode::BAD_REQUEST,
                 "invalid_host",

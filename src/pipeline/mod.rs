@@ -28,7 +28,7 @@ pub mod workspace;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::audit::Sink;
@@ -52,7 +52,7 @@ use front::Site;
 use gates::Envelope;
 pub use route::{Answers, Route, RouteParts};
 pub use stream::Pace;
-use trail::Trail;
+use trail::{End, Trail};
 
 /// Everything that the stages decide by. One value serves all connections; nothing in it is locked on the way of a request.
 pub struct Pipeline {
@@ -96,7 +96,7 @@ impl Pipeline {
         envelope: &mut Envelope,
         trail: &mut Trail,
     ) -> Result<Response<ReplyBody>, Denial> {
-        let armed = limits::arm(head, &self.limits)?;
+        let armed = limits::arm(head, peer.encrypted, &self.limits)?;
         trail.passed(Stage::Limits);
         envelope.origin = gates::reader(&armed, head).cloned();
         if let (Some(origin), true) = (&envelope.origin, cors::is_preflight(head)) {
@@ -236,13 +236,16 @@ impl Pipeline {
 }
 
 impl Pipeline {
+    /// The trail of octets that are no request.
+    fn begin_unread(&self, peer: &Peer) -> Option<Trail> {
+        let slot = self.audit.reserve().ok()?;
+        let metrics = Arc::clone(&self.metrics);
+        Trail::begin_unread(peer, slot, &self.clock, metrics, "none").ok()
+    }
+
     /// Octets that are no request get a line and an answer like any refused request: no line, no service.
     fn malformed(&self, peer: &Peer, fault: Fault) -> Response<ReplyBody> {
-        let begun = self.audit.reserve().ok().and_then(|slot| {
-            let metrics = Arc::clone(&self.metrics);
-            Trail::begin_unread(peer, slot, &self.clock, metrics, "none").ok()
-        });
-        let Some(mut trail) = begun else {
+        let Some(mut trail) = self.begin_unread(peer) else {
             self.metrics.denied(Stage::Limits, "audit_unavailable");
             return gates::unrecorded(peer.encrypted);
         };
@@ -253,6 +256,18 @@ impl Pipeline {
         trail.answered(answer.status());
         answer.body_mut().carry(trail);
         answer
+    }
+
+    /// What a connection refused by itself gets a line; there is nobody to answer.
+    fn misbehaved(&self, peer: &Peer, reason: &'static str) {
+        let denial = Denial::http(Stage::Limits, StatusCode::BAD_REQUEST, reason, "");
+        match self.begin_unread(peer) {
+            Some(mut trail) => {
+                trail.refused(&denial);
+                trail.finish(End::Complete);
+            }
+            None => self.metrics.denied(denial.stage, denial.reason),
+        }
     }
 }
 
@@ -278,5 +293,9 @@ impl Serve for Gatehouse {
 
     fn malformed(&self, peer: Peer, fault: Fault) -> Response<ReplyBody> {
         self.0.malformed(&peer, fault)
+    }
+
+    fn misbehaved(&self, peer: Peer, reason: &'static str) {
+        self.0.misbehaved(&peer, reason);
     }
 }
