@@ -235,10 +235,8 @@ fn unavailable(code: &'static str, message: &'static str, encrypted: bool) -> Re
     }
     // The caller's report and the log can still be brought together.
     let request_id = trail::request_id().unwrap_or_default();
-    tracing::warn!(
-        request_id,
-        "refused, because the audit trail cannot be written"
-    );
+    // The cause is told once, by whoever noticed it, and not for each request.
+    tracing::debug!(request_id, code, "refused unrecorded");
     let mut answer = refuse(denial.answer, &request_id);
     secure(answer.headers_mut(), &request_id, encrypted);
     answer

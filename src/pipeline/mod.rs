@@ -157,14 +157,12 @@ impl Pipeline {
         let (head, mut body) = request.into_parts();
         let peer = self.caller(peer, &head);
         let begun = match self.audit.reserve() {
-            Ok(slot) => {
-                Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics)).ok()
-            }
-            Err(_) => None,
+            Ok(slot) => Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics))
+                .map_err(|_| "no_randomness"),
+            Err(refused) => Err(refused.code()),
         };
         // No line, no service (fail closed): an act that cannot be recorded must not happen.
-        let Some(mut trail) = begun else {
-            self.metrics.denied(Stage::Limits, "audit_unavailable");
+        let Ok(mut trail) = begun.inspect_err(|why| self.metrics.denied(Stage::Limits, why)) else {
             let mut answer = gates::unrecorded(peer.encrypted);
             answer.body_mut().hold(body);
             return answer;

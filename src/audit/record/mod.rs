@@ -268,6 +268,22 @@ impl Record {
         }
     }
 
+    /// About how much memory it takes, so that what waits for a slow disk can be bounded.
+    pub(in crate::audit) fn weight(&self) -> usize {
+        let texts = [
+            &self.user_id,
+            &self.team_id,
+            &self.tool_name,
+            &self.path,
+            &self.user_agent,
+            &self.jwt_token_id,
+            &self.rule,
+            &self.rpc_method,
+        ];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        size_of::<Self>() + texts + members(&self.details)
+    }
+
     /// Appends the line without its closing brace and `mac`: the body that the chain seals.
     pub(in crate::audit) fn write_body(&self, seq: u64, prev: &str, out: &mut Vec<u8>) {
         let start = out.len();
@@ -323,6 +339,27 @@ impl Record {
         short.insert("bytes".into(), bytes.into());
         Cow::Owned(short)
     }
+}
+
+/// What a member costs beside its texts.
+const MEMBER: usize = 64;
+
+/// About how much memory these take.
+fn members(members: &Map<String, Value>) -> usize {
+    members
+        .iter()
+        .map(|(name, value)| name.len() + weight(value))
+        .sum()
+}
+
+fn weight(value: &Value) -> usize {
+    MEMBER
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(nested) => members(nested),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// The fields in the order of the line.
