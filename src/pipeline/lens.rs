@@ -135,7 +135,7 @@ impl Lens {
             && message.len() <= SMALL
         {
             if let Some(task_id) = mcp::tasks::created(message) {
-                self.route.tasks().note(task_id, &self.principal);
+                self.route.tasks().note(&task_id, &self.principal);
             }
             if errors::is_unknown_tool(message, name) {
                 self.failed.mark();
