@@ -19,8 +19,9 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::audit::details::{Content, Summary};
+use crate::audit::disk::{Disk, Machine};
 use crate::audit::sink::{AuditError, Settings as TrailSettings};
-use crate::audit::{ChainKey, Sink};
+use crate::audit::{ChainKey, Sink, Stats};
 use crate::auth::Verifier;
 use crate::auth::discovery::JwksError;
 use crate::auth::mint::MintError;
@@ -36,12 +37,13 @@ use crate::listener::{Gate, Listener};
 use crate::pipeline::{Gatehouse, Pace, Pipeline, Route};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
+use crate::redact::totals::totals;
 use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{SessionError, SessionSeal};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::metrics::{AuditFigures, MetricsError};
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::Upstream;
 use crate::upstream::breaker::State;
@@ -193,6 +195,19 @@ impl Gateway {
         waits: Waits,
         keys: Option<Arc<dyn Keys>>,
     ) -> Result<Self, StartError> {
+        Self::start_on(config, clock, waits, (keys, Arc::new(Machine))).await
+    }
+
+    /// The same with the audit trail on another disk.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_on(
+        config: &Config,
+        clock: Clock,
+        waits: Waits,
+        (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
+    ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
         let store = settings::store(config, &clock).map_err(StartError::Store)?;
@@ -203,7 +218,7 @@ impl Gateway {
             .watched_by(revocations.view());
         let verifier = Arc::new(verifier);
         let quotas = Quotas::new(&translate::quotas(config), &clock);
-        let (audit, summary) = trail(config, clock.clone())?;
+        let (audit, summary) = trail_on(config, clock.clone(), disk)?;
         let vault = identity::vault(config, &store, &audit, &clock).await?;
         let signing_in = match &vault {
             Some(vault) => {
@@ -344,6 +359,14 @@ fn transport(
 
 /// The trail, and what of a call's arguments it keeps. One process at a time has it.
 pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
+    trail_on(config, clock, Arc::new(Machine))
+}
+
+fn trail_on(
+    config: &Config,
+    clock: Clock,
+    disk: Arc<dyn Disk>,
+) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
@@ -356,7 +379,7 @@ pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), St
         ..TrailSettings::default()
     };
     let sink = if config.audit.enabled {
-        Sink::open(&settings, key, clock).map_err(StartError::Audit)?
+        Sink::open_on(&settings, key, clock, disk).map_err(StartError::Audit)?
     } else {
         warn!("the audit trail is switched off; nothing that happens can be proved afterwards");
         Sink::discard(clock)
@@ -499,15 +522,32 @@ async fn let_go(
     }
 }
 
+fn figures(stats: &Stats) -> AuditFigures {
+    AuditFigures {
+        depth: stats.depth,
+        bytes: stats.bytes,
+        errors: stats.errors,
+        untidy: stats.untidy,
+        waiting: stats.waiting,
+        refusing: stats.refusing,
+    }
+}
+
 fn background(
     pipeline: &Arc<Pipeline>,
     readiness: Readiness,
     ops_socket: TcpListener,
 ) -> Vec<JoinHandle<()>> {
-    let rendered = Arc::clone(&pipeline.metrics);
+    let rendered = Arc::clone(pipeline);
     let ops = ops::serve(
         ops_socket,
-        Ops::new(readiness, move || rendered.render()),
+        Ops::new(readiness, move || {
+            rendered.metrics.audit(&figures(&rendered.audit.stats()));
+            for (kind, total) in totals() {
+                rendered.metrics.redacted(kind.name(), total);
+            }
+            rendered.metrics.render()
+        }),
         // It says "not ready" while the gateway drains, and ends with the other background tasks.
         std::future::pending(),
     );
@@ -522,8 +562,8 @@ fn background(
     let observed = Arc::clone(pipeline);
     let observe = async move {
         loop {
-            let stats = observed.audit.stats();
-            observed.metrics.audit(stats.depth, stats.errors);
+            // Nobody may scrape, and whoever reads the log is to learn of a trail that stands still.
+            let _ = observed.audit.ready();
             for source in observed.verifier.key_sources() {
                 observed
                     .metrics

@@ -97,11 +97,7 @@ fn claims(issuer: &config::Issuer) -> ClaimMapping {
     let given = &issuer.claims;
     ClaimMapping {
         tier_claim: given.tier.clone(),
-        tiers: issuer
-            .tier_map
-            .iter()
-            .map(|(value, tier)| (value.clone(), tier.clone()))
-            .collect(),
+        tiers: issuer.tier_map.clone(),
         default_tier: issuer.default_tier.clone(),
         team_claim: given.team.clone(),
         roles_claim: given.roles.clone(),

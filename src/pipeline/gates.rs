@@ -250,7 +250,6 @@ pub(super) fn no_such_path() -> Denial {
 
 /// The answer while no audit line can be written.
 pub(super) fn unrecorded(encrypted: bool) -> Response<ReplyBody> {
-    tracing::warn!("refused, because the audit trail cannot be written");
     let denial = unavailable(
         "audit_unavailable",
         "The gateway cannot record requests at the moment and so serves none",

@@ -175,7 +175,7 @@ impl Lens {
         if seen.task
             && let Some(task_id) = mcp::tasks::created(message)
         {
-            self.route.tasks().note(task_id, &self.principal);
+            self.route.tasks().note(&task_id, &self.principal);
         }
         if seen.failure && errors::is_unknown_tool(message, name) {
             self.failed.mark();

@@ -33,6 +33,7 @@ use hyper::body::Incoming;
 
 use crate::audit::Sink;
 use crate::audit::details::Summary;
+use crate::audit::sink::Refused;
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::limits::failures::Failures;
@@ -167,9 +168,10 @@ impl Pipeline {
     }
 
     /// The trail of a request, while requests can be recorded.
-    fn begin(&self, head: &Parts, peer: &Peer) -> Option<Trail> {
-        let slot = self.audit.reserve().ok()?;
-        Trail::begin(head, peer, slot, &self.clock, Arc::clone(&self.metrics)).ok()
+    fn begin(&self, head: &Parts, peer: &Peer) -> Result<Trail, &'static str> {
+        let slot = self.audit.reserve().map_err(Refused::code)?;
+        let metrics = Arc::clone(&self.metrics);
+        Trail::begin(head, peer, slot, &self.clock, metrics).map_err(|_| "no_randomness")
     }
 
     /// Turns a request away for which there is no room. It costs no more than its line.
@@ -178,7 +180,7 @@ impl Pipeline {
         let peer = self.caller(peer, &head);
         let denial = gates::overloaded();
         let mut answer = match self.begin(&head, &peer) {
-            Some(mut trail) => {
+            Ok(mut trail) => {
                 trail.refused(&denial);
                 let mut answer = respond::refuse(denial.answer, trail.request_id());
                 respond::secure(answer.headers_mut(), trail.request_id(), peer.encrypted);
@@ -186,7 +188,7 @@ impl Pipeline {
                 answer.body_mut().carry(trail);
                 answer
             }
-            None => {
+            Err(_) => {
                 self.metrics.denied(denial.stage, denial.reason);
                 gates::untraced(denial, peer.encrypted)
             }
@@ -206,8 +208,7 @@ impl Pipeline {
         let peer = self.caller(peer, &head);
         let begun = self.begin(&head, &peer);
         // No line, no service (fail closed): an act that cannot be recorded must not happen.
-        let Some(mut trail) = begun else {
-            self.metrics.denied(Stage::Limits, "audit_unavailable");
+        let Ok(mut trail) = begun.inspect_err(|why| self.metrics.denied(Stage::Limits, why)) else {
             let mut answer = gates::unrecorded(peer.encrypted);
             answer.body_mut().hold(body);
             return answer;

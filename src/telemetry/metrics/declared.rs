@@ -2,7 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// From 10 µs, for the work of a stage.
@@ -104,6 +105,14 @@ declare! {
         "Failed writes of audit lines; while they fail, requests are refused.";
     audit_depth: IntGauge = "sallygate_audit_queue_depth",
         "Audit lines reserved or waiting to be written.";
+    audit_bytes: IntGauge = "sallygate_audit_queue_bytes",
+        "Memory that waiting audit lines take, about.";
+    audit_waiting: Gauge = "sallygate_audit_oldest_unwritten_seconds",
+        "How long the oldest audit line has waited for the disk.";
+    audit_refusing: IntGauge = "sallygate_audit_refusing",
+        "1 while requests are refused because audit lines cannot be kept.";
+    audit_untidy: IntCounter = "sallygate_audit_tidy_errors_total",
+        "Times that closed audit files could not be compressed or removed.";
     redactions: IntCounterVec = "sallygate_redactions_total",
         "Redactions made, by kind.", ["kind"];
     certificate_expiry: IntGauge = "sallygate_certificate_expiry_timestamp_seconds",
