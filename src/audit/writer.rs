@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -27,6 +28,10 @@ const MAX_JUMP: Duration = Duration::from_secs(2 * 3600);
 
 /// How often a quiet writer looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
+
+/// How long lines are gathered once there were some. Without it a busy gateway would wake this thread for every line, which
+/// costs both sides more than the line itself.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// How soon a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -68,7 +73,7 @@ pub(in crate::audit) struct Writer {
     hour: Hour,
     end: Link,
     lanes: [Lane; 3],
-    backlog: VecDeque<Record>,
+    backlog: VecDeque<Box<Record>>,
     /// The hour has no opening checkpoint yet; it gets one with its first line.
     opening_due: bool,
     sync_due: bool,
@@ -127,11 +132,11 @@ impl Writer {
         loop {
             let wait = if self.failures > 0 { RETRY } else { TICK };
             let (mut flushes, mut closing) = (Vec::new(), None);
-            let mut next = commands.recv_timeout(wait);
+            let mut next = commands.try_recv().or_else(|_| commands.recv_timeout(wait));
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
             while let Ok(command) = next {
                 match command {
-                    Command::Write(record) => self.backlog.push_back(*record),
+                    Command::Write(record) => self.backlog.push_back(record),
                     Command::Flush(reply) => flushes.push(reply),
                     Command::Close(reply) => closing = Some(reply),
                 }
@@ -141,6 +146,7 @@ impl Writer {
                 next = commands.try_recv().map_err(|_| RecvTimeoutError::Timeout);
             }
             let is_last = ended || closing.is_some();
+            let had_lines = !self.backlog.is_empty();
             let written = self.round(is_last);
             for reply in flushes {
                 let _ = match written {
@@ -150,6 +156,9 @@ impl Writer {
             }
             if is_last {
                 return self.leave(closing, written);
+            }
+            if had_lines {
+                thread::sleep(GATHER);
             }
         }
     }
@@ -208,7 +217,7 @@ impl Writer {
 
     fn work(&mut self, is_last: bool) -> io::Result<()> {
         self.write_out()?;
-        while let Some(at) = self.backlog.front().map(Record::at) {
+        while let Some(at) = self.backlog.front().map(|record| record.at()) {
             self.turn_to(Hour::of(at))?;
             if let Some(record) = self.backlog.pop_front() {
                 self.encode_request(record);
@@ -268,11 +277,12 @@ impl Writer {
         self.clock.now().min(wall.plus(passed + MAX_JUMP))
     }
 
-    fn encode_request(&mut self, mut record: Record) {
+    fn encode_request(&mut self, mut record: Box<Record>) {
         if self.settings.truncate_addresses {
             record.truncate_address();
         }
-        self.encode_next(&scrubbed(record));
+        scrub(&mut record);
+        self.encode_next(&record);
         self.shared.written();
     }
 
@@ -346,7 +356,7 @@ impl Drop for Writer {
 }
 
 /// The record as it may be kept: secrets and personal data are taken out, identifiers stay (C57).
-pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
+pub(in crate::audit) fn scrub(record: &mut Record) {
     record.scrub(
         |text| match redact::text_by(Rules::Audit, text, &mut Tally::default()) {
             Cow::Borrowed(_) => None,
@@ -354,7 +364,6 @@ pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
         },
         |value| redact::json_by(Rules::Audit, value, &mut Tally::default()),
     );
-    record
 }
 
 /// Compresses and removes closed files, apart from the writer because a large file takes its time.

@@ -8,7 +8,7 @@ mod translate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -33,7 +33,7 @@ use crate::keyfile::{self, KeyFileError};
 use crate::limits::failures::Failures;
 use crate::listener::tls::{TlsError, acceptor, expiry};
 use crate::listener::{Gate, Listener};
-use crate::pipeline::{Gatehouse, Pace, Pipeline};
+use crate::pipeline::{Gatehouse, Pace, Pipeline, Route};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
 use crate::revocation::Revocations;
@@ -44,6 +44,7 @@ use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::Upstream;
+use crate::upstream::breaker::State;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
 use crate::users::membership::Memberships;
@@ -348,7 +349,7 @@ pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), St
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
     };
     let key = ChainKey::new(secret).map_err(|error| StartError::AuditKey(error.to_string()))?;
-    let summary = Summary::new(Content::Ids, key.details_key());
+    let summary = Summary::new(Content::Ids, &key.details_key());
     let settings = TrailSettings {
         directory: config.audit.dir.clone(),
         retention: config.audit.retention,
@@ -434,8 +435,42 @@ fn readiness(pipeline: &Arc<Pipeline>, revocations: &Arc<Revocations>) -> (Readi
                 None => Ok(()),
             }
         });
+    let upstreams = Arc::clone(pipeline);
+    readiness = readiness.when("upstreams", move || all_left_alone(&upstreams.routes));
+    let listed = Arc::clone(pipeline);
+    readiness = readiness.listing("upstream", State::Closed.name(), move || {
+        let state = |route: &Arc<Route>| (route.name().to_owned(), route.breaker().state().name());
+        listed.routes.iter().map(state).collect()
+    });
     let serving = readiness.flag("serving");
     (readiness, serving)
+}
+
+/// A gateway that can send nothing to anybody is not ready. While a wait lasts, that is: when it is over a request has to
+/// come, or nobody would find out that the upstream is back.
+fn all_left_alone(routes: &[Arc<Route>]) -> Result<(), String> {
+    let open = |route: &Arc<Route>| route.breaker().state() == State::Open;
+    if routes.is_empty() || !routes.iter().all(open) {
+        return Ok(());
+    }
+    let names: Vec<_> = routes.iter().map(|route| route.name()).collect();
+    Err(format!("left alone after failures: {}", names.join(", ")))
+}
+
+/// Looks after the upstream of a route as long as the route is there.
+async fn look_after(route: Weak<Route>) {
+    loop {
+        let every = {
+            let Some(route) = route.upgrade() else { return };
+            let Some(checkup) = route.upstream().checkup() else {
+                return;
+            };
+            // What follows from it the breaker knows.
+            let _ = checkup.look(route.breaker()).await;
+            checkup.every()
+        };
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// What runs beside the requests: the operator's listener, fresh keys, and the figures that nobody pushes.
@@ -503,11 +538,14 @@ fn background(
             tokio::time::sleep(OBSERVE).await;
         }
     };
-    vec![
+    let looked_after = pipeline.routes.iter().map(Arc::downgrade).map(look_after);
+    let mut tasks = vec![
         tokio::spawn(ops),
         tokio::spawn(fresh),
         tokio::spawn(observe),
-    ]
+    ];
+    tasks.extend(looked_after.map(tokio::spawn));
+    tasks
 }
 
 /// What the parts are set up with, for the verb that tries them without serving.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Uri;
+use rustls_pki_types::ServerName;
 use tracing::warn;
 
 use super::{StartError, credential};
@@ -15,7 +16,7 @@ use crate::auth::settings::{
 };
 use crate::auth::{ResourceId, ResourceMetadata, Verifier};
 use crate::clock::Clock;
-use crate::config::{self, Config, Endpoint};
+use crate::config::{self, Config, Endpoint, TlsVersion};
 use crate::limits::failures;
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
 use crate::listener::tls::MinVersion;
@@ -26,7 +27,9 @@ use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
 use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
+use crate::upstream::breaker::Breaker;
 use crate::upstream::credential::{Credentials, Keys};
+use crate::upstream::tls::TlsSettings;
 use crate::upstream::{self, Target, Upstream};
 use crate::users::membership::Memberships;
 use crate::{limits, listener, mcp};
@@ -188,8 +191,8 @@ pub(crate) fn tls(config: &config::Tls, cert_file: PathBuf, key_file: PathBuf) -
         cert_file,
         key_file,
         min: match config.min_version {
-            config::TlsVersion::V12 => MinVersion::Tls12,
-            config::TlsVersion::V13 => MinVersion::Tls13,
+            TlsVersion::V12 => MinVersion::Tls12,
+            TlsVersion::V13 => MinVersion::Tls13,
         },
         client_auth: config.client_auth.as_ref().map(mutual),
     }
@@ -230,7 +233,8 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
                 standard.handshake_timeout
             }
         },
-        requests: standard.requests,
+        requests: limits.requests,
+        streams: limits.streams,
         write_timeout: limits.write_timeout,
         head_timeout: limits.head_timeout,
         // The parser's own bounds lie a little above ours, so that a request just over them still gets our answer.
@@ -253,7 +257,7 @@ pub(super) fn routes(
         .iter()
         .map(|route| {
             let upstream = shown(config, route, keys, clock)?;
-            one_route(config, route, callers, metrics, upstream)
+            one_route(config, route, callers, (metrics, clock), upstream)
         })
         .collect()
 }
@@ -262,7 +266,7 @@ fn one_route(
     config: &Config,
     route: &config::Route,
     (verifier, members): (&Verifier, &Arc<Memberships>),
-    metrics: &Arc<Metrics>,
+    (metrics, clock): (&Arc<Metrics>, &Clock),
     upstream: Upstream,
 ) -> Result<Arc<Route>, StartError> {
     let resource = ResourceId::parse(&route.resource)
@@ -286,7 +290,10 @@ fn one_route(
     for odd in policies.warnings() {
         warn!(route = route.name, "{odd}");
     }
+    let meter = metrics.route(&route.name);
+    let gauge = meter.upstream_gauge();
     Ok(Route::new(RouteParts {
+        breaker: Breaker::new(&route.name, breaker(&route.upstream), clock.clone(), gauge),
         name: route.name.clone(),
         path: route.path.clone(),
         resource,
@@ -299,7 +306,7 @@ fn one_route(
             event_bytes: config.limits.sse_event_bytes.as_usize(),
         },
         workspaces: workspaces(route, members),
-        meter: metrics.route(&route.name),
+        meter,
     }))
 }
 
@@ -331,6 +338,30 @@ fn shown(
     Ok(upstream.showing(credentials))
 }
 
+/// When the upstream of a route is left alone.
+fn breaker(given: &config::Upstream) -> upstream::breaker::Settings {
+    let given = &given.breaker;
+    upstream::breaker::Settings {
+        off: given.off,
+        failures: given.failures,
+        window: given.window,
+        wait: given.wait,
+    }
+}
+
+/// What is asked of an upstream's TLS. A name that is none was refused when the configuration was read.
+fn upstream_tls(given: &config::UpstreamTls) -> TlsSettings {
+    let name = given.server_name.as_deref();
+    TlsSettings {
+        pins: given.pins.clone(),
+        server_name: name.and_then(|name| ServerName::try_from(name.to_owned()).ok()),
+        min_version: match given.min_version {
+            TlsVersion::V12 => MinVersion::Tls12,
+            TlsVersion::V13 => MinVersion::Tls13,
+        },
+    }
+}
+
 pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::Settings {
     let target = match &given.endpoint {
         Endpoint::Http(url) => Target::Web(url.as_str().parse::<Uri>().unwrap_or_default()),
@@ -341,6 +372,7 @@ pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::S
     };
     upstream::Settings {
         ca_file: given.ca_file.clone(),
+        tls: upstream_tls(&given.tls),
         extra_ca_file: config.extra_ca_file.clone(),
         client_identity: given
             .client_identity
@@ -350,6 +382,13 @@ pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::S
         first_byte_timeout: given.first_byte_timeout,
         idle_timeout: given.idle_timeout,
         total_timeout: given.total_timeout,
+        health: given
+            .health
+            .as_ref()
+            .map(|health| upstream::health::Settings {
+                path: health.path.clone(),
+                every: health.every,
+            }),
         headers: given.headers.clone(),
         forward: given.forward_headers.clone(),
         ..upstream::Settings::new(target)

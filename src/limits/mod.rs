@@ -23,6 +23,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
+use crate::listener::wire::Fault;
 use crate::units::ByteSize;
 use origin::{AllowedHosts, AllowedOrigins};
 
@@ -101,6 +102,9 @@ pub enum LimitsError {
     /// The peer broke off in the middle of the body.
     #[error("body broke off")]
     BodyBroken,
+    /// The framing inside the body cannot be read in one way.
+    #[error("body is malformed")]
+    BodyMalformed(#[source] Fault),
 }
 
 /// The proof that a head passed this stage. The body is read only with it.

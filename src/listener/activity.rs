@@ -12,6 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::room::Place;
+
 /// The requests of one connection that are under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Activity(Arc<Shared>);
@@ -56,18 +58,20 @@ impl Drop for UnderWay {
     }
 }
 
-/// A body that counts as activity to its end.
+/// A body that counts as activity, and holds its place in the process, to its end.
 #[derive(Debug)]
 pub(super) struct Counted<B> {
     body: B,
     _under_way: UnderWay,
+    _place: Option<Place>,
 }
 
 impl<B> Counted<B> {
-    pub(super) const fn new(body: B, under_way: UnderWay) -> Self {
+    pub(super) const fn new(body: B, under_way: UnderWay, place: Option<Place>) -> Self {
         Self {
             body,
             _under_way: under_way,
+            _place: place,
         }
     }
 }

@@ -13,12 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::{ServiceBuilder, ServiceExt};
 use tracing::debug;
 
 use super::activity::{Activity, Counted, UnderWay};
+use super::room::{Place, Rooms};
+use super::wire::{Fault, Guard, Rules};
 use super::{Peer, Settings};
 
 /// Whoever answers requests. Cloned once a connection and once a request, so it should be a handle.
@@ -26,41 +25,40 @@ pub trait Serve: Clone + Send + Sync + 'static {
     /// The body of its answers.
     type Body: Body<Data = bytes::Bytes, Error: Into<BoxError>> + Unpin + Send + 'static;
 
-    /// Answers one request. There is no error: a refusal is an answer too.
+    /// Answers one request, which has its place in the process until its answer has ended. There is no error: a refusal is
+    /// an answer too.
     fn serve(
         self,
         request: Request<Incoming>,
         peer: Peer,
+        place: &Place,
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// Turns a request away while too many others are being worked on.
-    fn overloaded(&self, peer: &Peer) -> Response<Self::Body>;
+    fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<Self::Body>;
+
+    /// Answers octets that are no request, before their connection is closed.
+    fn malformed(&self, peer: Peer, fault: Fault) -> Response<Self::Body>;
 }
 
 /// Any failure of a body.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Answers one request, unless as many as there are permits in the whole process are being worked on.
+/// Answers one request, unless there is no room for it in the process. Its place lasts to the end of its answer's body: a
+/// request whose answer is still on its way is still being worked on.
 async fn answer<S: Serve>(
     service: S,
-    permits: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
     under_way: UnderWay,
     request: Request<Incoming>,
     peer: Peer,
 ) -> Result<Response<Counted<S::Body>>, Infallible> {
-    let (handle, caller) = (service.clone(), peer.clone());
-    let shedding = ServiceBuilder::new()
-        .load_shed()
-        .layer(GlobalConcurrencyLimitLayer::with_semaphore(permits))
-        .service_fn(move |request| {
-            let (handle, caller) = (handle.clone(), caller.clone());
-            async move { Ok::<_, Infallible>(handle.serve(request, caller).await) }
-        });
-    let answered = shedding
-        .oneshot(request)
-        .await
-        .unwrap_or_else(|_| service.overloaded(&peer));
-    Ok(answered.map(|body| Counted::new(body, under_way)))
+    let Ok(place) = rooms.enter() else {
+        let refused = service.overloaded(request, peer);
+        return Ok(refused.map(|body| Counted::new(body, under_way, None)));
+    };
+    let answered = service.serve(request, peer, &place).await;
+    Ok(answered.map(|body| Counted::new(body, under_way, Some(place))))
 }
 
 /// Serves HTTP/1.1 until the connection ends or the drain closes it.
@@ -69,23 +67,33 @@ pub(super) async fn http1<I, S>(
     peer: Peer,
     settings: &Settings,
     service: S,
-    permits: &Arc<Semaphore>,
+    rooms: &Arc<Rooms>,
     watcher: Watcher,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
-    let permits = Arc::clone(permits);
+    let rooms = Arc::clone(rooms);
     let activity = Activity::default();
     let caller = peer.clone();
+    let rules = Rules {
+        head_bytes: settings.head_bytes.as_usize(),
+        field_count: settings.header_count,
+        is_encrypted: peer.encrypted,
+    };
+    let (io, findings) = Guard::new(io, rules);
     let answer = service_fn(move |request| {
-        answer(
-            service.clone(),
-            Arc::clone(&permits),
-            activity.begin(),
-            request,
-            caller.clone(),
-        )
+        let fault = findings.of(&request);
+        let (service, rooms) = (service.clone(), Arc::clone(&rooms));
+        let (under_way, peer) = (activity.begin(), caller.clone());
+        async move {
+            match fault {
+                None => answer(service, rooms, under_way, request, peer).await,
+                Some(fault) => Ok(service
+                    .malformed(peer, fault)
+                    .map(|body| Counted::new(body, under_way, None))),
+            }
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -104,20 +112,20 @@ pub(super) async fn http2<I, S>(
     peer: Peer,
     settings: &Settings,
     service: S,
-    permits: &Arc<Semaphore>,
+    rooms: &Arc<Rooms>,
     watcher: Watcher,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
-    let permits = Arc::clone(permits);
+    let rooms = Arc::clone(rooms);
     let activity = Activity::default();
     let begun = activity.clone();
     let caller = peer.clone();
     let answer = service_fn(move |request| {
         answer(
             service.clone(),
-            Arc::clone(&permits),
+            Arc::clone(&rooms),
             begun.begin(),
             request,
             caller.clone(),

@@ -17,7 +17,9 @@ pub mod door;
 pub mod mutual;
 mod porter;
 pub mod proxy;
+pub mod room;
 pub mod tls;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ use crate::units::ByteSize;
 pub use connection::Serve;
 use mutual::Shown;
 use porter::{Guest, Met, Porter};
+pub use room::{Place, Rooms};
 
 /// What bounds a connection. Every field has a safe default.
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ pub struct Settings {
     pub proxies: Vec<IpNet>,
     /// Requests worked on at once; more are turned away with 503, so that those admitted keep their pace.
     pub requests: usize,
+    /// Long-lived streams open at once, which do not count among the requests.
+    pub streams: usize,
     /// Time for a TLS handshake, and as long before it for what a proxy says.
     pub handshake_timeout: Duration,
     /// Time for a request head to arrive, and so the longest time that a connection may be without a request.
@@ -79,7 +84,8 @@ impl Default for Settings {
             connections: 10_000,
             door: door::Settings::default(),
             proxies: Vec::new(),
-            requests: 10_000,
+            requests: 2_000,
+            streams: 10_000,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
@@ -132,7 +138,7 @@ impl<S: Serve> Listener<S> {
         let Self { socket, gate } = self;
         let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(gate.settings.connections));
-        let requests = Arc::new(Semaphore::new(gate.settings.requests));
+        let rooms = Rooms::new(gate.settings.requests, gate.settings.streams);
         let drain_timeout = gate.settings.drain_timeout;
         let porter = Porter::new(&gate.settings, Arc::clone(&gate.metrics));
         let (gate, porter) = (Arc::new(gate), Arc::new(porter));
@@ -158,12 +164,12 @@ impl<S: Serve> Listener<S> {
             let Some(met) = porter.meet(&stream, address) else {
                 continue;
             };
-            let (gate, requests, watcher) =
-                (Arc::clone(&gate), Arc::clone(&requests), graceful.watcher());
+            let (gate, rooms, watcher) =
+                (Arc::clone(&gate), Arc::clone(&rooms), graceful.watcher());
             let porter = Arc::clone(&porter);
             connections.spawn(async move {
                 let _counted = gate.metrics.connection();
-                gate.hold(stream, met, &porter, &requests, watcher).await;
+                gate.hold(stream, met, &porter, &rooms, watcher).await;
                 drop(permit);
             });
         }
@@ -181,7 +187,7 @@ impl<S: Serve> Gate<S> {
         mut stream: TcpStream,
         met: Met,
         porter: &Porter,
-        requests: &Arc<Semaphore>,
+        rooms: &Arc<Rooms>,
         watcher: Watcher,
     ) {
         let Some(guest) = porter.introduce(&mut stream, met).await else {
@@ -205,7 +211,7 @@ impl<S: Serve> Gate<S> {
                 encrypted: false,
                 certificate: None,
             };
-            return self.serve(stream, peer, false, requests, watcher).await;
+            return self.serve(stream, peer, false, rooms, watcher).await;
         };
         let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream));
         let secured = match handshake.await {
@@ -237,24 +243,18 @@ impl<S: Serve> Gate<S> {
             encrypted: true,
             certificate,
         };
-        self.serve(secured, peer, is_h2, requests, watcher).await;
+        self.serve(secured, peer, is_h2, rooms, watcher).await;
     }
 
-    async fn serve<I>(
-        &self,
-        io: I,
-        peer: Peer,
-        is_h2: bool,
-        requests: &Arc<Semaphore>,
-        watcher: Watcher,
-    ) where
+    async fn serve<I>(&self, io: I, peer: Peer, is_h2: bool, rooms: &Arc<Rooms>, watcher: Watcher)
+    where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (service, settings) = (self.service.clone(), &self.settings);
         if is_h2 {
-            connection::http2(io, peer, settings, service, requests, watcher).await;
+            connection::http2(io, peer, settings, service, rooms, watcher).await;
         } else {
-            connection::http1(io, peer, settings, service, requests, watcher).await;
+            connection::http1(io, peer, settings, service, rooms, watcher).await;
         }
     }
 }

@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
+use super::wire::Fault;
 use super::*;
 
 /// Panics where it is told to.
@@ -16,12 +17,16 @@ struct Clumsy;
 impl Serve for Clumsy {
     type Body = Full<Bytes>;
 
-    async fn serve(self, request: Request<Incoming>, _: Peer) -> Response<Self::Body> {
+    async fn serve(self, request: Request<Incoming>, _: Peer, _: &Place) -> Response<Self::Body> {
         assert_ne!(request.uri().path(), "/panic", "as the test wants it");
         Response::new(Full::from("well"))
     }
 
-    fn overloaded(&self, _: &Peer) -> Response<Self::Body> {
+    fn overloaded(&self, _: Request<Incoming>, _: Peer) -> Response<Self::Body> {
+        Response::new(Full::default())
+    }
+
+    fn malformed(&self, _: Peer, _: Fault) -> Response<Self::Body> {
         Response::new(Full::default())
     }
 }

@@ -236,6 +236,15 @@ impl Message {
         self.parts.params.as_ref().map(|range| self.slice(range))
     }
 
+    /// The arguments of a call of a tool, to look into.
+    pub fn arguments(&self) -> Option<Json<'_>> {
+        let Subject::Tool(_, Some(range)) = &self.parts.subject else {
+            return None;
+        };
+        let text = self.slice(range);
+        Some(Json::checked(text, 0, text.len()))
+    }
+
     /// The revision that the body itself names: `params._meta["io.modelcontextprotocol/protocolVersion"]`.
     pub fn meta_protocol_version(&self) -> Option<&str> {
         self.parts.meta_version.as_deref()

@@ -18,10 +18,10 @@ use super::trail;
 use crate::auth::{AuthError, Challenge, Principal, Verifier};
 use crate::limits::failures::Failures;
 use crate::limits::{Armed, cors};
-use crate::listener::Peer;
+use crate::listener::{Peer, Place};
 use crate::mcp::Operation;
 use crate::quota::shared::Shared;
-use crate::quota::{Admission, Charge, QuotaError, Quotas};
+use crate::quota::{Admission, Allowance, Charge, QuotaError, Quotas};
 use crate::routes;
 use crate::stage::Stage;
 
@@ -31,13 +31,15 @@ pub(super) struct Envelope {
     /// The allowed Origin of the request.
     pub(super) origin: Option<HeaderValue>,
     /// Where the user stands against the limit.
-    limits: HeaderMap,
+    allowance: Option<Allowance>,
 }
 
 impl Envelope {
     /// Writes everything that every answer carries.
     pub(super) fn seal(self, headers: &mut HeaderMap, request_id: &str, encrypted: bool) {
-        headers.extend(self.limits);
+        if let Some(allowance) = self.allowance {
+            allowance.write(headers);
+        }
         secure(headers, request_id, encrypted);
         // The answer to a preflight says so already, and there is nothing in it to expose.
         if let Some(origin) = &self.origin
@@ -127,7 +129,7 @@ pub(super) async fn admit(
         let total = admission.total();
         settle(fleet, &mut admission, &total).await?;
     }
-    admission.allowance().write(&mut envelope.limits);
+    envelope.allowance = Some(admission.allowance());
     Ok(admission)
 }
 
@@ -151,7 +153,7 @@ pub(super) async fn charge(
             settle(fleet, admission, &charge).await?;
         }
     }
-    admission.allowance().write(&mut envelope.limits);
+    envelope.allowance = Some(admission.allowance());
     Ok(())
 }
 
@@ -163,10 +165,17 @@ async fn settle(fleet: &Shared, admission: &mut Admission, charge: &Charge) -> R
     }
 }
 
-/// A stream does not count among the user's calls but among the user's streams, from before it is opened.
-pub(super) fn place(admission: Admission, cleared: &Cleared) -> Result<Admission, Denial> {
+/// A stream does not count among the calls, neither the user's nor the process's, but among the streams, from before it is
+/// opened.
+pub(super) fn place(
+    admission: Admission,
+    cleared: &Cleared,
+    place: &Place,
+) -> Result<Admission, Denial> {
     if cleared.long_lived {
-        admission.into_stream().map_err(over)
+        let admission = admission.into_stream().map_err(over)?;
+        place.among_streams().map_err(|_| overloaded())?;
+        Ok(admission)
     } else {
         Ok(admission)
     }
@@ -240,38 +249,31 @@ pub(super) fn no_such_path() -> Denial {
 
 /// The answer while no audit line can be written.
 pub(super) fn unrecorded(encrypted: bool) -> Response<ReplyBody> {
-    unavailable(
+    tracing::warn!("refused, because the audit trail cannot be written");
+    let denial = unavailable(
         "audit_unavailable",
         "The gateway cannot record requests at the moment and so serves none",
-        encrypted,
-    )
-}
-
-/// The answer while as many requests are being worked on as may be.
-pub(super) fn overloaded(encrypted: bool) -> Response<ReplyBody> {
-    unavailable(
-        "overloaded",
-        "The gateway has too much to do at the moment",
-        encrypted,
-    )
-}
-
-fn unavailable(code: &'static str, message: &'static str, encrypted: bool) -> Response<ReplyBody> {
-    let mut denial = Denial::http(
-        Stage::Limits,
-        StatusCode::SERVICE_UNAVAILABLE,
-        code,
-        message,
     );
+    untraced(denial, encrypted)
+}
+
+/// The refusal while as many requests are being worked on, or as many streams are open, as may be.
+pub(super) fn overloaded() -> Denial {
+    unavailable("overloaded", "The gateway has too much to do at the moment")
+}
+
+fn unavailable(code: &'static str, message: &'static str) -> Denial {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut denial = Denial::http(Stage::Limits, status, code, message);
     if let Answer::Http { headers, .. } = &mut denial.answer {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    // The caller's report and the log can still be brought together.
+    denial
+}
+
+/// A refusal that leaves no line. The caller gets an id all the same, since clients expect one.
+pub(super) fn untraced(denial: Denial, encrypted: bool) -> Response<ReplyBody> {
     let request_id = trail::request_id().unwrap_or_default();
-    tracing::warn!(
-        request_id,
-        "refused, because the audit trail cannot be written"
-    );
     let mut answer = refuse(denial.answer, &request_id);
     secure(answer.headers_mut(), &request_id, encrypted);
     answer

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::memo::{Reader, Recalled};
 use super::route::Route;
 use super::screen::{Cleared, View};
 use super::tally::{Failed, Tally};
@@ -130,40 +131,84 @@ impl Lens {
     ///
     /// # Errors
     /// [`UpstreamError::Unreadable`] when it could hide a list from us.
-    pub fn message(&self, message: &[u8]) -> Result<Seen, UpstreamError> {
+    pub fn message(&self, message: &Bytes) -> Result<Seen, UpstreamError> {
+        let seen = mcp::glance(message);
         if let View::Call(name) = &self.view
             && message.len() <= SMALL
         {
-            if let Some(task_id) = mcp::tasks::created(message) {
+            if seen.task
+                && let Some(task_id) = mcp::tasks::created(message)
+            {
                 self.route.tasks().note(task_id, &self.principal);
             }
-            if errors::is_unknown_tool(message, name) {
+            if seen.failure && errors::is_unknown_tool(message, name) {
                 self.failed.mark();
                 return Ok(Seen::UnknownTool(errors::unknown_tool(
                     self.id.as_ref().into(),
                     name,
                 )));
             }
-            if errors::is_failure(message) {
+            if seen.failure && errors::is_failure(message) {
                 self.failed.mark();
             }
         }
-        if self.view != View::List && !may_hold_a_list(message) {
+        if self.view != View::List && !seen.list {
             return Ok(Seen::Same);
         }
         self.filter(message)
             .map_err(|error| UpstreamError::Unreadable(error.to_string()))
     }
 
-    fn filter(&self, message: &[u8]) -> Result<Seen, ListError> {
+    fn filter(&self, message: &Bytes) -> Result<Seen, ListError> {
+        if let Some(recalled) = self.recall(message) {
+            return Ok(match recalled {
+                Recalled::Same => Seen::Same,
+                Recalled::Instead(body) => Seen::Instead(body),
+            });
+        }
         let answer = mcp::Answer::read(message)?;
         self.route.catalogue().learn(&answer);
         self.learn_tools(&answer);
         let filtered = answer.filter(&mut |item| self.keeps(item), self.modern)?;
+        self.remember(message, &answer, &filtered);
         Ok(match filtered {
             Filtered::Unchanged => Seen::Same,
             Filtered::Rewritten { body, .. } => Seen::Instead(body),
         })
+    }
+
+    /// For whom this lens looks, if others of the same class would see the same.
+    fn reader(&self) -> Option<(Reader, &str)> {
+        let reader = Reader {
+            class: self.principal.class(),
+            modern: self.modern,
+            learnt: self.route.catalogue().learnt(),
+        };
+        let alike = self.view == View::List && !self.route.policies().tells_users_apart();
+        alike.then_some((reader, self.id.as_ref()?.raw()))
+    }
+
+    fn recall(&self, message: &[u8]) -> Option<Recalled> {
+        let (reader, id) = self.reader()?;
+        self.route.lists().recall(&reader, message, id)
+    }
+
+    fn remember(&self, message: &Bytes, answer: &mcp::Answer<'_>, filtered: &Filtered) {
+        let Some((reader, id)) = self.reader().filter(|_| !answer.has_tasks()) else {
+            return;
+        };
+        let Some(place) = answer.id().filter(|sent| sent.raw() == id) else {
+            return;
+        };
+        let became = match filtered {
+            Filtered::Unchanged => None,
+            Filtered::Rewritten { body, .. } => match answer.id_in(body) {
+                Some(at) => Some((body, at)),
+                None => return,
+            },
+        };
+        let lists = self.route.lists();
+        lists.note(reader, id, (message, place.range().start), became);
     }
 
     /// What a modern caller hears when its stream breaks: the request is lost, for nothing can be resumed in that era. A
@@ -208,20 +253,4 @@ impl Lens {
         };
         self.route.policies().lists(&self.principal, ask)
     }
-}
-
-/// Whether a message has any chance of holding a list: one of the member names, or an escape that could spell one. Streams
-/// carry lists for requests that we did not see, when they are resumed.
-fn may_hold_a_list(message: &[u8]) -> bool {
-    const MARKS: [&[u8]; 6] = [
-        b"\"tools\"",
-        b"\"prompts\"",
-        b"\"resources\"",
-        b"\"resourceTemplates\"",
-        b"\"tasks\"",
-        b"\\u",
-    ];
-    MARKS
-        .iter()
-        .any(|mark| memchr::memmem::find(message, mark).is_some())
 }

@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod front;
 pub mod gates;
 pub mod lens;
+mod memo;
 pub mod permit;
 pub mod read;
 pub mod reply;
@@ -36,7 +37,8 @@ use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::limits::failures::Failures;
 use crate::limits::{self, cors, forwarded};
-use crate::listener::{Peer, Serve};
+use crate::listener::wire::Fault;
+use crate::listener::{Peer, Place, Serve};
 use crate::mcp;
 use crate::quota::Quotas;
 use crate::quota::shared::Shared;
@@ -90,7 +92,7 @@ impl Pipeline {
         &self,
         head: &Parts,
         body: &mut Incoming,
-        peer: &Peer,
+        (peer, place): (&Peer, &Place),
         envelope: &mut Envelope,
         trail: &mut Trail,
     ) -> Result<Response<ReplyBody>, Denial> {
@@ -107,12 +109,10 @@ impl Pipeline {
             Door::Health => return gates::health(head),
             own @ (Door::Oauth | Door::Account) => {
                 let site = self.site.as_ref().ok_or_else(gates::no_such_path)?;
-                let visit = front::visit(head, body, &armed, peer, trail).await?;
-                let reply = match own {
-                    Door::Account => site.account.answer(&visit).await,
-                    _ => site.oauth.answer(&visit).await,
-                };
-                return Ok(front::answer(reply, trail));
+                let is_account = matches!(own, Door::Account);
+                // Boxed: all requests would otherwise carry the room that only signing in needs.
+                let visited = front::visited(site, is_account, (head, body), &armed, peer, trail);
+                return Box::pin(visited).await;
             }
         };
         trail.route(route);
@@ -138,9 +138,16 @@ impl Pipeline {
         gates::charge(&mut admission, fleet, &errand, envelope).await?;
         let cleared = screen::clear(&permit, errand, head, &principal, route, sessions)?;
         trail.passed(Stage::Screen);
-        trail.keep(gates::place(admission, &cleared)?);
+        trail.keep(gates::place(admission, &cleared, place)?);
         let lens = lens::Lens::new(route, &principal, &cleared, now, trail.tally());
-        let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
+        let answer = exchange::exchange(
+            (route, &principal),
+            cleared,
+            lens,
+            &self.sessions,
+            self.pace.clone(),
+        )
+        .await?;
         trail.passed(Stage::Upstream);
         if exchange::is_stream(answer.headers()) {
             trail.tally().streams();
@@ -156,16 +163,45 @@ impl Pipeline {
         peer
     }
 
+    /// The trail of a request, while requests can be recorded.
+    fn begin(&self, head: &Parts, peer: &Peer) -> Option<Trail> {
+        let slot = self.audit.reserve().ok()?;
+        Trail::begin(head, peer, slot, &self.clock, Arc::clone(&self.metrics)).ok()
+    }
+
+    /// Turns a request away for which there is no room. It costs no more than its line.
+    fn shed(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
+        let (head, body) = request.into_parts();
+        let peer = self.caller(peer, &head);
+        let denial = gates::overloaded();
+        let mut answer = match self.begin(&head, &peer) {
+            Some(mut trail) => {
+                trail.refused(&denial);
+                let mut answer = respond::refuse(denial.answer, trail.request_id());
+                respond::secure(answer.headers_mut(), trail.request_id(), peer.encrypted);
+                trail.answered(answer.status());
+                answer.body_mut().carry(trail);
+                answer
+            }
+            None => {
+                self.metrics.denied(denial.stage, denial.reason);
+                gates::untraced(denial, peer.encrypted)
+            }
+        };
+        answer.body_mut().hold(body);
+        answer
+    }
+
     /// One request from its head to an answer that carries its trail.
-    async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        place: &Place,
+    ) -> Response<ReplyBody> {
         let (head, mut body) = request.into_parts();
         let peer = self.caller(peer, &head);
-        let begun = match self.audit.reserve() {
-            Ok(slot) => {
-                Trail::begin(&head, &peer, slot, &self.clock, Arc::clone(&self.metrics)).ok()
-            }
-            Err(_) => None,
-        };
+        let begun = self.begin(&head, &peer);
         // No line, no service (fail closed): an act that cannot be recorded must not happen.
         let Some(mut trail) = begun else {
             self.metrics.denied(Stage::Limits, "audit_unavailable");
@@ -175,7 +211,7 @@ impl Pipeline {
         };
         let mut envelope = Envelope::default();
         let mut answer = match self
-            .pass(&head, &mut body, &peer, &mut envelope, &mut trail)
+            .pass(&head, &mut body, (&peer, place), &mut envelope, &mut trail)
             .await
         {
             Ok(answer) => answer,
@@ -196,6 +232,27 @@ impl Pipeline {
     }
 }
 
+impl Pipeline {
+    /// Octets that are no request get a line and an answer like any refused request: no line, no service.
+    fn malformed(&self, peer: &Peer, fault: Fault) -> Response<ReplyBody> {
+        let begun = self.audit.reserve().ok().and_then(|slot| {
+            let metrics = Arc::clone(&self.metrics);
+            Trail::begin_unread(peer, slot, &self.clock, metrics, "none").ok()
+        });
+        let Some(mut trail) = begun else {
+            self.metrics.denied(Stage::Limits, "audit_unavailable");
+            return gates::unrecorded(peer.encrypted);
+        };
+        let denial = Denial::from(fault);
+        trail.refused(&denial);
+        let mut answer = respond::refuse(denial.answer, trail.request_id());
+        respond::secure(answer.headers_mut(), trail.request_id(), peer.encrypted);
+        trail.answered(answer.status());
+        answer.body_mut().carry(trail);
+        answer
+    }
+}
+
 /// A handle on the pipeline, as the listener wants it.
 #[derive(Clone)]
 pub struct Gatehouse(pub Arc<Pipeline>);
@@ -203,12 +260,20 @@ pub struct Gatehouse(pub Arc<Pipeline>);
 impl Serve for Gatehouse {
     type Body = ReplyBody;
 
-    async fn serve(self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
-        self.0.handle(request, peer).await
+    async fn serve(
+        self,
+        request: Request<Incoming>,
+        peer: Peer,
+        place: &Place,
+    ) -> Response<ReplyBody> {
+        self.0.handle(request, peer, place).await
     }
 
-    fn overloaded(&self, peer: &Peer) -> Response<ReplyBody> {
-        self.0.metrics.denied(Stage::Limits, "overloaded");
-        gates::overloaded(peer.encrypted)
+    fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
+        self.0.shed(request, peer)
+    }
+
+    fn malformed(&self, peer: Peer, fault: Fault) -> Response<ReplyBody> {
+        self.0.malformed(&peer, fault)
     }
 }

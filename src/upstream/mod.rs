@@ -8,9 +8,12 @@
 //! The client's own `Authorization` and cookies never reach this module: what travels is an allow-list ([`headers`]) and the
 //! credentials that the operator configured for this upstream.
 
+pub mod breaker;
 pub mod connect;
 pub mod credential;
 pub mod headers;
+pub mod health;
+pub mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,8 +28,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use crate::secret::Secret;
+use breaker::Blame;
 use connect::{ConnectError, Connector};
 use credential::Credentials;
+use health::Checkup;
+use tls::TlsSettings;
 
 /// Where an upstream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +49,7 @@ pub enum Target {
 }
 
 /// One upstream as the operator described it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where it is.
     pub target: Target,
@@ -53,6 +59,8 @@ pub struct Settings {
     pub extra_ca_file: Option<PathBuf>,
     /// The client certificate and key that we show.
     pub client_identity: Option<(PathBuf, PathBuf)>,
+    /// What is asked of its TLS beyond that.
+    pub tls: TlsSettings,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time from the sent request to the head of the answer.
@@ -65,13 +73,16 @@ pub struct Settings {
     pub headers: Vec<(HeaderName, Secret<String>)>,
     /// Further headers of the caller that travel, by name.
     pub forward: Vec<HeaderName>,
+    /// How it is looked after, if at all.
+    pub health: Option<health::Settings>,
 }
 
 impl Settings {
     /// An upstream at this target with every bound at its default.
-    pub const fn new(target: Target) -> Self {
+    pub fn new(target: Target) -> Self {
         Self {
             target,
+            tls: TlsSettings::default(),
             ca_file: None,
             extra_ca_file: None,
             client_identity: None,
@@ -81,6 +92,7 @@ impl Settings {
             total_timeout: Duration::from_secs(600),
             headers: Vec::new(),
             forward: Vec::new(),
+            health: None,
         }
     }
 }
@@ -97,6 +109,9 @@ pub enum UpstreamError {
     /// The head of the answer did not come in time.
     #[error("upstream did not answer in time")]
     FirstByteTimeout,
+    /// It failed so often that it is left alone for a while; nothing was sent.
+    #[error(transparent)]
+    Open(#[from] breaker::Open),
     /// The body of the answer fell silent.
     #[error("upstream fell silent")]
     IdleTimeout,
@@ -130,6 +145,7 @@ impl UpstreamError {
             Self::Unreachable(_) => "upstream_unreachable",
             Self::Broken(_) => "upstream_broken",
             Self::FirstByteTimeout => "network_timeout",
+            Self::Open(_) => "upstream_unavailable",
             Self::IdleTimeout => "upstream_silent",
             Self::BodyBroken => "upstream_body_broken",
             Self::TooLarge => "upstream_answer_too_large",
@@ -141,11 +157,31 @@ impl UpstreamError {
         }
     }
 
-    /// 504 for time, 502 for everything else (RFC 9110 sections 15.6.3 and 15.6.5).
+    /// 504 for time, 503 while it is left alone, 502 for everything else (RFC 9110 sections 15.6.3 to 15.6.5).
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::FirstByteTimeout | Self::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Open(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Whom it may have been brought about by, if it says that the upstream is not well. An upstream that answers
+    /// nonsense is up.
+    pub const fn blame<'u>(&self, user: &'u str) -> Option<Blame<'u>> {
+        match self {
+            Self::Unreachable(_) => Some(Blame::Upstream),
+            Self::Broken(_)
+            | Self::FirstByteTimeout
+            | Self::IdleTimeout
+            | Self::BodyBroken
+            | Self::Failed(_) => Some(Blame::Request(user)),
+            Self::Open(_)
+            | Self::TooLarge
+            | Self::Redirect(_)
+            | Self::Unauthorized(_)
+            | Self::Unreadable(_)
+            | Self::Coded => None,
         }
     }
 
@@ -153,6 +189,7 @@ impl UpstreamError {
     pub const fn public(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "The MCP server cannot be reached",
+            Self::Open(_) => "The MCP server is not available at the moment",
             Self::FirstByteTimeout | Self::IdleTimeout => "The MCP server did not answer in time",
             Self::TooLarge => "The MCP server's answer is too large",
             _ => "The MCP server gave no usable answer",
@@ -169,6 +206,7 @@ pub struct Upstream {
     forward: Vec<HeaderName>,
     settings: Settings,
     credentials: Option<Credentials>,
+    checkup: Option<Checkup>,
 }
 
 impl Upstream {
@@ -182,7 +220,7 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
+            .build(connector.clone());
         let endpoint = match &settings.target {
             Target::Web(uri) => uri.clone(),
             Target::Unix { path, .. } => format!("http://localhost{path}")
@@ -190,7 +228,9 @@ impl Upstream {
                 .map_err(|_| ConnectError::Endpoint(path.clone()))?,
         };
         let headers = credentials(&settings.headers)?;
+        let checkup = settings.health.as_ref();
         Ok(Self {
+            checkup: checkup.map(|health| Checkup::new(connector, &endpoint, health)),
             client,
             endpoint,
             headers,
@@ -209,6 +249,11 @@ impl Upstream {
     /// What it is shown with every request.
     pub const fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
+    }
+
+    /// What looks after it, where that is wanted.
+    pub const fn checkup(&self) -> Option<&Checkup> {
+        self.checkup.as_ref()
     }
 
     /// How long its body may be silent.

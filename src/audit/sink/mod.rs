@@ -344,7 +344,8 @@ pub struct Slot {
 
 impl Slot {
     /// Hands over the line. It does not wait and cannot be refused.
-    pub fn write(mut self, record: Record) {
+    pub fn write(mut self, record: impl Into<Box<Record>>) {
+        let record = record.into();
         self.is_used = true;
         match &self.sink.destination {
             Destination::Memory(captured) => {
@@ -353,7 +354,7 @@ impl Slot {
             }
             Destination::Nowhere => self.sink.shared.written(),
             Destination::Writer(commands) => {
-                if commands.send(Command::Write(Box::new(record))).is_err() {
+                if commands.send(Command::Write(record)).is_err() {
                     self.is_used = false;
                     self.sink.shared.failing.store(true, Ordering::Release);
                     tracing::error!("an audit line came after the trail was closed and is lost");

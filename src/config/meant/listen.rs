@@ -98,6 +98,15 @@ pub enum TlsVersion {
     V13,
 }
 
+impl From<raw::TlsVersion> for TlsVersion {
+    fn from(written: raw::TlsVersion) -> Self {
+        match written {
+            raw::TlsVersion::V12 => Self::V12,
+            raw::TlsVersion::V13 => Self::V13,
+        }
+    }
+}
+
 /// Which web pages may call.
 #[derive(Clone, Debug, Default)]
 pub struct Cors {
@@ -117,6 +126,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     pub write_timeout: Duration,
     pub connections: usize,
+    pub requests: usize,
+    pub streams: usize,
     pub json_depth: usize,
     pub sse_event_bytes: ByteSize,
     pub list_bytes: ByteSize,
@@ -134,6 +145,8 @@ impl From<&raw::Limits> for Limits {
             body_timeout: raw.body_timeout.0,
             write_timeout: raw.write_timeout.0,
             connections: raw.connections as usize,
+            requests: raw.requests as usize,
+            streams: raw.streams as usize,
             json_depth: raw.json_depth as usize,
             sse_event_bytes: raw.sse_event_bytes.0,
             list_bytes: raw.list_bytes.0,
@@ -270,10 +283,7 @@ fn tls(raw: &raw::Listen, beyond: bool, state_dir: &Path, review: &mut Review) -
     };
     Tls {
         certificate,
-        min_version: match tls.min_version {
-            raw::TlsVersion::V12 => TlsVersion::V12,
-            raw::TlsVersion::V13 => TlsVersion::V13,
-        },
+        min_version: tls.min_version.into(),
         handshake_timeout: tls.handshake_timeout.0,
         client_auth: tls.client_auth.as_ref().map(|it| door::mutual(it, review)),
     }

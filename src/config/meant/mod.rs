@@ -41,7 +41,7 @@ pub use quotas::{Quotas, Tier, ToolQuota, UserQuota};
 pub use records::{Audit, LogFormat, Logs, Metrics, Sessions};
 pub(in crate::config) use review::Review;
 pub use routes::Route;
-pub use upstreams::{ClientIdentity, Endpoint, Upstream};
+pub use upstreams::{Breaker, ClientIdentity, Endpoint, Health, Upstream, UpstreamTls};
 
 /// Everything that the gateway was told.
 #[derive(Clone, Debug)]

@@ -178,6 +178,12 @@ pub(in crate::config) struct Limits {
     /// Most connections at one time.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) connections: u32,
+    /// Most requests that are worked on at one time; more are answered with 503 at once. A request counts until its answer has ended.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) requests: u32,
+    /// Most event streams that clients hold open at one time; they do not count among the requests.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) streams: u32,
     /// Most TLS handshakes under way at one time; one more is hung up on.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) handshakes: u32,
@@ -208,6 +214,8 @@ impl Default for Limits {
             body_timeout: Span::seconds(10),
             write_timeout: Span::seconds(30),
             connections: 10_000,
+            requests: 2_000,
+            streams: 10_000,
             handshakes: 2000,
             per_address: PerAddress::default(),
             json_depth: 64,

@@ -94,6 +94,8 @@ declare! {
         "Exchanges with upstreams by route and outcome.", ["route", "outcome"];
     upstream_duration: HistogramVec = "sallygate_upstream_duration_seconds",
         "Time until an upstream's answer was complete.", ["route"], REQUEST_BUCKETS;
+    upstream_state: IntGaugeVec = "sallygate_upstream_state",
+        "How the circuit breaker of a route stands: 0 closed, 1 half-open, 2 open.", ["route"];
     jwks_keys: IntGaugeVec = "sallygate_jwks_keys_loaded",
         "Verification keys that are loaded, by issuer.", ["issuer"];
     jwks_errors: IntCounterVec = "sallygate_jwks_refresh_errors_total",

@@ -35,6 +35,9 @@ const GENEROUS: &str = "quotas:
     enterprise: { per_minute: 1000000 }
 ";
 
+/// Tests about failures make many of them in a row; only those about the breaker want one.
+const NO_BREAKER: &str = "      breaker: { off: true }\n";
+
 /// What a test wants of its gateway.
 pub(crate) struct Plan {
     dir: TempDir,
@@ -188,8 +191,10 @@ impl Plan {
     fn yaml(&self, url: &str) -> String {
         let routes = self.routes.clone().unwrap_or_else(|| {
             format!(
-                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}",
-                self.route, self.upstream
+                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}{}",
+                self.route,
+                self.upstream,
+                if self.upstream.contains("breaker:") { "" } else { NO_BREAKER }
             )
         });
         format!(

@@ -1,5 +1,6 @@
-//! The gateway among enemies: clients that flood it, lie about who they are, or show what nobody vouches for.
+//! A hostile world: peers that are malformed, slow or too many, that lie about who they are, or show what nobody vouches for.
 
 mod door;
 mod mutual;
+mod overload;
 mod proxied;
