@@ -1,4 +1,4 @@
-//! The hostile world: peers that lie about where their messages end, never finish, or send more than anybody asked for.
+//! A hostile world: peers that are malformed, slow or too many, that lie about who they are, or show what nobody vouches for.
 
 mod differential;
 mod door;
