@@ -50,7 +50,7 @@ class One:
         self.tls.set_alpn_protocols(["http/1.1"])
         self.reader = self.writer = None
 
-    async def ask(self, headers, body, on_head=None):
+    async def ask(self, headers, body):
         return await asyncio.wait_for(self._ask(headers, body), PATIENCE)
 
     async def _ask(self, headers, body):
@@ -136,13 +136,15 @@ class Two:
         self.http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.http.initiate_connection()
         self.writer.write(self.http.data_to_send())
-        self.task = asyncio.create_task(self._read(reader, self.writer, self.http))
+        # What waits on a connection that the gateway is about to close stays with that one.
+        self.waiting = {}
+        self.task = asyncio.create_task(self._read(reader, self.writer, self.http, self.waiting))
 
-    async def _read(self, reader, writer, http):
+    async def _read(self, reader, writer, http, waiting):
         try:
             while data := await reader.read(65536):
                 for event in http.receive_data(data):
-                    self._take(http, event)
+                    self._take(http, waiting, event)
                 if writer.is_closing():
                     break
                 writer.write(http.data_to_send())
@@ -153,13 +155,13 @@ class Two:
             if self.http is http:
                 self.http = None
             writer.close()
-            for done, _, _ in self.waiting.values():
+            for done, _, _ in waiting.values():
                 if not done.done():
                     done.set_exception(Broken("the connection ended"))
-            self.waiting.clear()
+            waiting.clear()
 
-    def _take(self, http, event):
-        entry = self.waiting.get(getattr(event, "stream_id", None))
+    def _take(self, http, waiting, event):
+        entry = waiting.get(getattr(event, "stream_id", None))
         if isinstance(event, h2.events.ConnectionTerminated) and self.http is http:
             self.http = None
         if entry is None:
@@ -171,11 +173,11 @@ class Two:
             body += event.data
             http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
-            del self.waiting[event.stream_id]
+            del waiting[event.stream_id]
             if not done.done():
                 done.set_result(Answer(int(fields[":status"]), fields, bytes(body)))
         elif isinstance(event, h2.events.StreamReset):
-            del self.waiting[event.stream_id]
+            del waiting[event.stream_id]
             if not done.done():
                 done.set_exception(Broken(f"stream reset {event.error_code}"))
 

@@ -18,7 +18,7 @@ import time
 import callers
 from callers import Broken, One, Two
 
-RELOAD_EVERY, KILL_EVERY, OUTAGE, RECOVERY = 20, 30, 2, 15
+RELOAD_EVERY, KILL_EVERY, OUTAGE, RECOVERY = 20, 30, 2, 30
 LIES_EVERY, LIES_FOR = 45, 6
 # What is visible under each of the two sets of rules that the reloads alternate between.
 RULES = {"a": {"echo", "stream", "large", "sometimes"}, "b": {"echo", "stream", "large"}}
@@ -72,9 +72,11 @@ routes:
         (self.folder / "key").write_bytes(callers.KEY)
         self.write_rules("a")
         self.start_upstream()
+        # Variables that begin with the gateway's name are settings to it.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("SALLYGATE_")}
         with open(self.folder / "gateway.log", "w") as log:
             self.process = subprocess.Popen([self.gateway, "run", "--config", self.folder / "sallygate.yaml"],
-                                            stdout=log, stderr=log)
+                                            stdout=log, stderr=log, env=env)
         verbs = subprocess.run([self.gateway, "--help"], capture_output=True, text=True).stdout
         self.can_reload = any(line.split()[:1] == ["reload"] for line in verbs.splitlines())
 
