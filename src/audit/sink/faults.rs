@@ -392,3 +392,58 @@ async fn a_closed_file_that_cannot_be_compressed_or_removed_keeps_no_other_from_
     assert!(!tools.exists(), "removed beside the one that cannot be");
     assert!(sink.close().await);
 }
+
+/// The folder as a process that is killed now would leave it. The signature is copied first, as it is the oldest of what is
+/// on a disk.
+fn as_left_by_a_crash(root: &Path, clock: &Clock) -> tempfile::TempDir {
+    let left = tempfile::tempdir().unwrap();
+    let head = "chain-head.json";
+    fs::copy(root.join(head), left.path().join(head)).unwrap();
+    for kind in Kind::ALL {
+        let (from, to) = (
+            Hour::of(clock.now()).file(root, kind),
+            Hour::of(clock.now()).file(left.path(), kind),
+        );
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        if from.exists() {
+            fs::copy(from, to).unwrap();
+        }
+    }
+    left
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_crash_at_any_moment_leaves_a_trail_that_goes_on_and_verifies(
+        appends in proptest::collection::vec(fault(), 0..24),
+        syncs in proptest::collection::vec(fault(), 0..6),
+        kinds in proptest::collection::vec(0_usize..3, 1..40),
+        checkpoint_lines in 1_u64..8,
+    ) {
+        let home = tempfile::tempdir().unwrap();
+        let clock = morning();
+        let disk = Faulty::appending(&[]);
+        let often = Settings { checkpoint_lines, ..settings(home.path()) };
+        let sink = Sink::open_on(&often, key(), clock.clone(), disk.clone()).unwrap();
+        let slots: Vec<_> = kinds.iter().map(|_| sink.reserve().unwrap()).collect();
+        disk.will(&appends, &syncs);
+        let mut crashed = Vec::new();
+        for (number, (slot, kind)) in slots.into_iter().zip(&kinds).enumerate() {
+            slot.write(Record::new(EVENTS[*kind], clock.now(), "req_test"));
+            if number % 8 == 0 {
+                crashed.push(as_left_by_a_crash(home.path(), &clock));
+            }
+        }
+        crashed.push(as_left_by_a_crash(home.path(), &clock));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        for left in crashed {
+            clock.advance(Duration::from_secs(1));
+            let again = Sink::open(&settings(left.path()), key(), clock.clone()).unwrap();
+            put(&again, &clock, Event::ToolInvocation, "after");
+            prop_assert!(runtime.block_on(again.close()));
+            prop_assert_eq!(report(left.path()).findings, []);
+        }
+    }
+}
