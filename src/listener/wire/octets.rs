@@ -1,20 +1,23 @@
 //! Which octets may stand where. Nothing here allocates; each question is answered in one pass.
 
-/// Which octets may be part of a method or of a header's name (`tchar`, RFC 9110 section 5.6.2).
-const TOKEN: [bool; 256] = {
-    let mut allowed = [false; 256];
+/// Which octets may be part of a method or of a header's name (`tchar`, RFC 9110 section 5.6.2): one bit for each of ASCII,
+/// in two halves that fit a register each.
+const TOKEN: [u64; 2] = {
+    let mut allowed = 0_u128;
     let mut rest: &[u8] =
         b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     while let [octet, behind @ ..] = rest {
-        allowed[*octet as usize] = true;
+        allowed |= 1_u128 << *octet;
         rest = behind;
     }
-    allowed
+    [allowed as u64, (allowed >> 64) as u64]
 };
 
 /// Whether the octet may be part of a token.
 pub(super) fn is_token(octet: u8) -> bool {
-    matches!(TOKEN.get(usize::from(octet)), Some(true))
+    let [low, high] = TOKEN;
+    let half = if octet < 64 { low } else { high };
+    octet.is_ascii() & (half.wrapping_shr(octet.into()) & 1 == 1)
 }
 
 /// Whether all of it is one token.

@@ -53,7 +53,7 @@ async fn mcp_authorization_the_callers_credentials_never_reach_the_upstream() {
                 "priority",
                 "accept-encoding",
                 "x-http-method-override",
-                "mcp_name",
+                "my_name",
             ] {
                 set(&mut draft, name, CANARY);
             }
