@@ -292,9 +292,12 @@ async fn when_descriptors_run_out_connections_go_on_and_the_next_are_served_when
     // Here even that is less than the process needs for itself.
     let mut program = with_descriptors(folder.path(), needed + 8, port, ops).await;
     let mut good = Connection::open_tls(address, &ca).await;
+    let request = format!("GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    // The first line opens the file of the trail, which without a descriptor is refused like any act without a line.
+    good.send(&request).await;
+    good.read_to("\"ok\"}").await;
     let waiting = crowd(100, address).await;
     program.logged("cannot accept connections").await;
-    let request = format!("GET /health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
     for _ in 0..3 {
         good.send(&request).await;
         good.read_to("\"ok\"}").await;
