@@ -3,6 +3,7 @@
 mod overload;
 mod upstream;
 mod upstream_breaker;
+mod upstream_process;
 mod upstream_retry;
 mod upstream_streams;
 mod upstream_tls;
