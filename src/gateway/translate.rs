@@ -2,6 +2,7 @@
 //! the configuration was read.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Uri;
@@ -16,8 +17,10 @@ use crate::auth::settings::{
 use crate::auth::{ResourceId, ResourceMetadata, Verifier};
 use crate::clock::Clock;
 use crate::config::{self, Config, Endpoint, TlsVersion};
+use crate::limits::failures;
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
 use crate::listener::tls::MinVersion;
+use crate::listener::{descriptors, door, mutual, tls};
 use crate::pipeline::workspace::Workspaces;
 use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
@@ -94,11 +97,7 @@ fn claims(issuer: &config::Issuer) -> ClaimMapping {
     let given = &issuer.claims;
     ClaimMapping {
         tier_claim: given.tier.clone(),
-        tiers: issuer
-            .tier_map
-            .iter()
-            .map(|(value, tier)| (value.clone(), tier.clone()))
-            .collect(),
+        tiers: issuer.tier_map.clone(),
         default_tier: issuer.default_tier.clone(),
         team_claim: given.team.clone(),
         roles_claim: given.roles.clone(),
@@ -163,6 +162,48 @@ pub(super) fn limits(config: &Config) -> limits::Settings {
     }
 }
 
+pub(super) fn failures(config: &Config) -> failures::Settings {
+    failures::Settings {
+        per_minute: config.door.bad_tokens_per_minute,
+        exempt: config.door.exempt.clone(),
+    }
+}
+
+fn door(config: &Config) -> door::Settings {
+    door::Settings {
+        handshakes: config.door.handshakes,
+        per_address: config.door.per_address.map(|limits| door::PerAddress {
+            connections: limits.connections,
+            per_second: limits.connections_per_second,
+            handshakes: limits.handshakes,
+        }),
+        exempt: config.door.exempt.clone(),
+    }
+}
+
+/// TLS with these files, which may be written or made by ourselves.
+pub(crate) fn tls(config: &config::Tls, cert_file: PathBuf, key_file: PathBuf) -> tls::Settings {
+    tls::Settings {
+        cert_file,
+        key_file,
+        min: match config.min_version {
+            TlsVersion::V12 => MinVersion::Tls12,
+            TlsVersion::V13 => MinVersion::Tls13,
+        },
+        client_auth: config.client_auth.as_ref().map(mutual),
+    }
+}
+
+/// Whose certificates are accepted.
+pub(crate) fn mutual(config: &config::Mutual) -> mutual::Settings {
+    mutual::Settings {
+        required: config.required,
+        ca_file: config.ca_file.clone(),
+        crl_files: config.crl_files.clone(),
+        deny_unknown_revocation: config.deny_unknown_revocation,
+    }
+}
+
 /// The origins that may call, and our own where we have pages with forms.
 fn origins(config: &Config) -> impl Iterator<Item = &String> {
     let own = (!config.providers.is_empty()).then_some(&config.listen.public_url);
@@ -179,7 +220,9 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
     let standard = listener::Settings::default();
     let limits = &config.limits;
     listener::Settings {
-        connections: limits.connections,
+        connections: descriptors::room_for(limits.connections),
+        door: door(config),
+        proxies: config.door.proxies.clone(),
         handshake_timeout: match &config.listen.transport {
             config::Transport::Tls(tls) => tls.handshake_timeout,
             config::Transport::Plain | config::Transport::BehindTlsProxy => {
@@ -303,7 +346,7 @@ fn breaker(given: &config::Upstream) -> upstream::breaker::Settings {
 }
 
 /// What is asked of an upstream's TLS. A name that is none was refused when the configuration was read.
-fn tls(given: &config::UpstreamTls) -> TlsSettings {
+fn upstream_tls(given: &config::UpstreamTls) -> TlsSettings {
     let name = given.server_name.as_deref();
     TlsSettings {
         pins: given.pins.clone(),
@@ -325,7 +368,7 @@ pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::S
     };
     upstream::Settings {
         ca_file: given.ca_file.clone(),
-        tls: tls(&given.tls),
+        tls: upstream_tls(&given.tls),
         extra_ca_file: config.extra_ca_file.clone(),
         client_identity: given
             .client_identity

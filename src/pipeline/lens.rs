@@ -181,7 +181,7 @@ impl Lens {
             && seen.task
             && let Some(task_id) = mcp::tasks::created(message)
         {
-            self.route.tasks().note(task_id, &self.principal);
+            self.route.tasks().note(&task_id, &self.principal);
         }
         if seen.failure
             && let Some(ours) = self.unknown(message, thing)

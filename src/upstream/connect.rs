@@ -208,12 +208,12 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use crate::devcert::{DevCert, ensure};
-    use crate::listener::tls::{ALPN_HTTP1, MinVersion, acceptor};
+    use crate::listener::tls::{self, ALPN_HTTP1, acceptor};
     use crate::upstream::{Settings, Target, Upstream, UpstreamError};
 
     /// A server with a certificate of a private authority that says yes to everybody; its address.
     async fn server(files: &DevCert) -> http::Uri {
-        let tls = acceptor(&files.cert_file, &files.key_file, MinVersion::Tls13).unwrap();
+        let tls = acceptor(&tls::Settings::new(&files.cert_file, &files.key_file)).unwrap();
         let mut settings = ServerConfig::clone(tls.config());
         settings.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
         let tls = TlsAcceptor::from(Arc::new(settings));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Review;
+use super::door::{self, Mutual};
 use super::urls;
 use crate::config::raw;
 use crate::units::ByteSize;
@@ -67,6 +68,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// Time for the handshake.
     pub handshake_timeout: Duration,
+    /// Certificates of callers.
+    pub client_auth: Option<Mutual>,
 }
 
 /// Where the certificate comes from.
@@ -169,7 +172,8 @@ pub(super) fn mean(
             "make sure that only they reach it",
         );
     }
-    if raw.trusted_hops.is_none() && transport == Transport::BehindTlsProxy {
+    let is_hidden = raw.proxy_protocol.is_empty() && raw.trusted_hops.is_none();
+    if is_hidden && transport == Transport::BehindTlsProxy {
         review.warn(
             "listen.trusted_hops",
             "all callers will seem to come from the proxy",
@@ -228,10 +232,9 @@ fn transport(
         raw::PlainHttp::No | raw::PlainHttp::OnLoopback | raw::PlainHttp::Anywhere => {}
     }
     let no_tls = raw.behind_tls_proxy || raw.plain_http != raw::PlainHttp::No;
-    let files = raw
-        .tls
-        .as_ref()
-        .filter(|tls| tls.cert_file.is_some() || tls.key_file.is_some());
+    let files = raw.tls.as_ref().filter(|tls| {
+        tls.cert_file.is_some() || tls.key_file.is_some() || tls.client_auth.is_some()
+    });
     match (no_tls, files) {
         (true, Some(_)) => {
             let help = "remove it, or plain_http and behind_tls_proxy";
@@ -282,6 +285,7 @@ fn tls(raw: &raw::Listen, beyond: bool, state_dir: &Path, review: &mut Review) -
         certificate,
         min_version: tls.min_version.into(),
         handshake_timeout: tls.handshake_timeout.0,
+        client_auth: tls.client_auth.as_ref().map(|it| door::mutual(it, review)),
     }
 }
 

@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use crate::listener::wire::{Guard, Rules};
+
 /// Probes and one or two scrapers; whoever comes beyond that waits.
 const MAX_CONNECTIONS: usize = 32;
 
@@ -35,6 +37,13 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 
 /// The largest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// How the octets of a connection are guarded, as they are at the public door.
+const RULES: Rules = Rules {
+    head_bytes: MAX_HEAD,
+    field_count: 100,
+    is_encrypted: false,
+};
 
 /// Where the operators' listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -297,14 +306,21 @@ async fn converse(stream: TcpStream, ops: Arc<Ops>, place: OwnedSemaphorePermit)
     let on_loopback = stream
         .local_addr()
         .is_ok_and(|address| address.ip().is_loopback());
+    let (stream, findings) = Guard::new(stream, RULES);
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = match on_loopback && !names_this_machine(request.headers()) {
-            true => reply(
+        let is_foreign = on_loopback && !names_this_machine(request.headers());
+        let response = match (findings.of(&request), is_foreign) {
+            (Some(fault), _) => reply(
+                fault.status(),
+                "text/plain; charset=utf-8",
+                format!("no request: {fault}\n"),
+            ),
+            (None, true) => reply(
                 StatusCode::MISDIRECTED_REQUEST,
                 "text/plain; charset=utf-8",
                 "ask by address or as localhost\n".into(),
             ),
-            false => ops.answer(request.method(), request.uri().path()),
+            (None, false) => ops.answer(request.method(), request.uri().path()),
         };
         async move { Ok::<_, Infallible>(response) }
     });

@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod mcp;
 pub(crate) mod piecemeal;

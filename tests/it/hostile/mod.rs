@@ -1,6 +1,20 @@
-//! A hostile world: peers and upstreams that are malformed, slow or too many, on purpose or because they are broken.
+//! A hostile world: peers that are malformed, slow or too many, that lie about who they are, or show what nobody vouches for.
 
+mod audit;
+mod clock;
+mod differential;
+mod door;
+mod http1;
+mod http1_rows;
+mod http2;
+mod http2_floods;
+mod http2_odd;
+mod memory;
+mod mutual;
 mod overload;
+mod props;
+mod proxied;
+mod slow;
 mod upstream;
 mod upstream_breaker;
 mod upstream_process;
