@@ -27,9 +27,9 @@ pub use stream::Pace;
 pub enum Relayed {
     /// The caller gets it.
     Answer(Response<ReplyBody>),
-    /// The upstream does not know the tool. The caller gets this body, with status and headers as for a hidden tool: neither
+    /// The upstream does not know the thing that was asked for. The caller gets this body, with status and headers as for a hidden one: neither
     /// may be the upstream's, or they would tell the two apart.
-    UnknownTool(Bytes),
+    Unknown(Bytes),
     /// The caller gets the status, and this body of ours or none at all.
     Ours(Bytes),
 }
@@ -164,7 +164,7 @@ async fn relay(
     };
     let mut response = match relayed {
         Relayed::Answer(response) => response,
-        Relayed::UnknownTool(body) => return Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
+        Relayed::Unknown(body) => return Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
         Relayed::Ours(body) => {
             outgoing.remove(CONTENT_TYPE);
             plain(status, HeaderMap::new(), body)

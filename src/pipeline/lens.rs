@@ -1,5 +1,5 @@
 //! What an answer is looked at with on its way out: who asks, on which route, and for what. Lists lose the entries that
-//! policy hides, and an upstream's own words for "unknown tool" become ours, so that hidden and unknown cannot be told
+//! policy hides, and an upstream's own words for an unknown tool, prompt or resource become ours, so that hidden and unknown cannot be told
 //! apart.
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use bytes::Bytes;
 
 use super::memo::{Reader, Recalled};
 use super::route::Route;
-use super::screen::{Cleared, View};
+use super::screen::{Cleared, Named, View};
 use super::tally::{Failed, Tally};
 use crate::auth::{AuthError, Principal};
 use crate::clock::Timestamp;
 use crate::mcp::json::check;
-use crate::mcp::{self, Filtered, Id, Item, Json, Kind, Limits, ListShape, Message, Rules};
-use crate::mcp::{Envelope, Glance, Misfit, Sort};
+use crate::mcp::{self, Filtered, Id, Item, Kind, Limits, ListShape, Message, Rules};
+use crate::mcp::{Envelope, Era, Glance, Misfit, Sort};
 use crate::mcp::{errors, errors::ReplyTo};
 use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
@@ -37,8 +37,8 @@ pub enum Seen {
     Same,
     /// The caller gets this instead.
     Instead(Bytes),
-    /// The upstream does not know the tool. The caller gets this, and nothing of how the upstream put it.
-    UnknownTool(Bytes),
+    /// The upstream does not know the thing that was asked for. The caller gets this, and nothing of how the upstream put it.
+    Unknown(Bytes),
     /// It is not for this caller, who gets nothing.
     Hidden,
 }
@@ -59,6 +59,7 @@ pub struct Lens {
     principal: Arc<Principal>,
     view: View,
     id: Option<Id>,
+    era: Era,
     modern: bool,
     long_lived: bool,
     now: Timestamp,
@@ -79,7 +80,8 @@ impl Lens {
             route: Arc::clone(route),
             principal: Arc::clone(principal),
             view: cleared.view.clone(),
-            id: cleared.id.clone(),
+            id: cleared.id.clone().filter(|_| cleared.is_request),
+            era: cleared.era,
             modern: cleared.era.is_modern(),
             long_lived: cleared.long_lived,
             now,
@@ -155,9 +157,7 @@ impl Lens {
         {
             let body = check(message, Rules::ANSWER).map_err(unreadable)?;
             self.fits(&Envelope::of(body), id, place)?;
-            if let View::Call(name) = &self.view
-                && let Some(unknown) = self.called(message, seen, name)
-            {
+            if let Some(unknown) = self.named(message, seen) {
                 return Ok(unknown);
             }
         }
@@ -170,22 +170,44 @@ impl Lens {
         self.filter(message, place)
     }
 
-    /// Looks at the answer to a call, for what has to be remembered of it, and for an unknown tool.
-    fn called(&self, message: &[u8], seen: Glance, name: &str) -> Option<Seen> {
-        if seen.task
+    /// Looks at the answer about a named thing: whether the upstream does not know it, and what is to be remembered of a
+    /// call.
+    fn named(&self, message: &[u8], seen: Glance) -> Option<Seen> {
+        let View::Named(thing) = &self.view else {
+            return None;
+        };
+        let is_call = matches!(thing, Named::Tool(_));
+        if is_call
+            && seen.task
             && let Some(task_id) = mcp::tasks::created(message)
         {
             self.route.tasks().note(&task_id, &self.principal);
         }
-        if seen.failure && errors::is_unknown_tool(message, name) {
+        if seen.failure
+            && let Some(ours) = self.unknown(message, thing)
+        {
             self.failed.mark();
-            let id = self.id.as_ref().into();
-            return Some(Seen::UnknownTool(errors::unknown_tool(id, name)));
+            return Some(Seen::Unknown(ours));
         }
-        if seen.failure && errors::is_failure(message) {
+        if is_call && seen.failure && errors::is_failure(message) {
             self.failed.mark();
         }
         None
+    }
+
+    /// What a caller hears of a thing that the upstream does not know: the same as of one that policy hides.
+    fn unknown(&self, message: &[u8], thing: &Named) -> Option<Bytes> {
+        let id = ReplyTo::from(self.id.as_ref());
+        match thing {
+            Named::Tool(name) => {
+                errors::is_unknown_tool(message, name).then(|| errors::unknown_tool(id, name))
+            }
+            Named::Prompt(name) => {
+                errors::is_unknown_prompt(message, name).then(|| errors::unknown_prompt(id, name))
+            }
+            Named::Resource(uri) => errors::is_unknown_resource(message, uri)
+                .then(|| errors::resource_not_found(id, uri, self.era)),
+        }
     }
 
     /// The upstream's own words with which it refuses a request (400 to 499), as far as they may pass: a JSON-RPC error that
@@ -195,20 +217,20 @@ impl Lens {
             return Seen::Hidden;
         };
         let body = check(message, Rules::ANSWER).ok();
-        let fits = |body: &Json<'_>| {
-            body.member("error").is_some() && Envelope::of(*body).sort(id) == Ok(Sort::Answer)
+        let answer = body.filter(|body| Envelope::of(*body).sort(id) == Ok(Sort::Answer));
+        let Some(answer) = answer else {
+            self.failed.mark();
+            return Seen::Hidden;
         };
-        if body.filter(fits).is_none() {
+        // Some servers say it in a result, and with a status that is no success.
+        if let Some(unknown) = self.named(message, mcp::glance(message)) {
+            return unknown;
+        }
+        if answer.member("error").is_none() {
             self.failed.mark();
             return Seen::Hidden;
         }
-        match &self.view {
-            View::Call(name) => {
-                let seen = mcp::glance(message);
-                self.called(message, seen, name).unwrap_or(Seen::Same)
-            }
-            View::List | View::Other => Seen::Same,
-        }
+        Seen::Same
     }
 
     /// The request's id, if an answer is due.

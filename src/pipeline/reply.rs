@@ -60,9 +60,9 @@ async fn answered(
 ) -> Result<Relayed, UpstreamError> {
     let limit = match lens.view() {
         View::List => lens.route().answers().list_bytes,
-        View::Call(_) | View::Other => match declared(headers) {
+        View::Named(_) | View::Other => match declared(headers) {
             Some(length) if length <= LOOKED_AT as u64 => LOOKED_AT,
-            None if matches!(lens.view(), View::Call(_)) => SMALL,
+            None if matches!(lens.view(), View::Named(_)) => SMALL,
             Some(_) | None => 0,
         },
     };
@@ -74,14 +74,14 @@ async fn answered(
     if !begun.whole {
         return match lens.view() {
             View::List => Err(UpstreamError::TooLarge),
-            View::Call(_) | View::Other => Ok(Relayed::Answer(Response::new(begun.rest(start)))),
+            View::Named(_) | View::Other => Ok(Relayed::Answer(Response::new(begun.rest(start)))),
         };
     }
     let as_it_came = |body| Relayed::Answer(Response::new(ReplyBody::full(body)));
     Ok(match lens.message(&start, Place::Whole)? {
         Seen::Same => as_it_came(start),
         Seen::Instead(changed) => as_it_came(changed),
-        Seen::UnknownTool(body) => Relayed::UnknownTool(body),
+        Seen::Unknown(body) => Relayed::Unknown(body),
         Seen::Hidden => Relayed::Ours(Bytes::new()),
     })
 }
@@ -103,7 +103,7 @@ async fn refused(
     };
     Ok(match looked_at {
         Seen::Same => Relayed::Answer(Response::new(ReplyBody::full(said))),
-        Seen::UnknownTool(body) => Relayed::UnknownTool(body),
+        Seen::Unknown(body) => Relayed::Unknown(body),
         Seen::Instead(body) => Relayed::Ours(body),
         Seen::Hidden => Relayed::Ours(lens.id().map_or_else(Bytes::new, |id| {
             let data = serde_json::json!({ "code": "upstream_refused" });

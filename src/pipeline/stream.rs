@@ -53,10 +53,10 @@ async fn revoked(watch: &mut Option<Watch>, lens: &Lens) -> AuthError {
 /// [`UpstreamError`] when the stream fails before its first event; later failures travel in the body.
 pub async fn relay(body: Incoming, lens: Lens, pace: Pace) -> Result<Relayed, UpstreamError> {
     let mut relay = Relay::new(body, lens, pace);
-    if matches!(relay.lens.view(), View::Call(_))
-        && let Some(unknown) = relay.unknown_tool().await?
+    if matches!(relay.lens.view(), View::Named(_))
+        && let Some(unknown) = relay.unknown().await?
     {
-        return Ok(Relayed::UnknownTool(unknown));
+        return Ok(Relayed::Unknown(unknown));
     }
     let pieces = unfold(relay, |mut relay| async move {
         relay.next().await.map(|piece| (piece, relay))
@@ -115,7 +115,7 @@ impl Relay {
     }
 
     /// Waits a moment for the first event of a call's answer: the words for an unknown tool come at once.
-    async fn unknown_tool(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+    async fn unknown(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let until = Instant::now() + self.pace.first_event;
         while let Ok(step) = timeout_at(until, self.step()).await {
             match step? {
@@ -134,7 +134,7 @@ impl Relay {
             let mut told = false;
             while let Some(event) = self.event()? {
                 told |= event.data.as_ref().is_some_and(|data| !data.is_empty());
-                if let Seen::UnknownTool(answer) = self.look(event)? {
+                if let Seen::Unknown(answer) = self.look(event)? {
                     return Ok(Some(answer));
                 }
             }
@@ -237,7 +237,7 @@ impl Relay {
         let event = with_usable_id(event);
         self.ready.push_back(match &seen {
             Seen::Same => event.raw,
-            Seen::Instead(data) | Seen::UnknownTool(data) => rewrite(&event, data),
+            Seen::Instead(data) | Seen::Unknown(data) => rewrite(&event, data),
             // A client that resumes behind it must still know its id; without data nothing is dispatched.
             Seen::Hidden => rewrite(&event, b""),
         });

@@ -70,7 +70,12 @@ impl Drop for Saboteur {
 impl Saboteur {
     /// Listens on loopback.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0").await
+    }
+
+    /// Listens at this address.
+    pub(crate) async fn at(address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let memory = Arc::<Memory>::default();
         let task = tokio::spawn(accept(listener, memory.clone()));
@@ -90,6 +95,11 @@ impl Saboteur {
     pub(crate) fn will(&self, act: Act) -> &Self {
         self.memory.script.lock().unwrap().push_back(act);
         self
+    }
+
+    /// Whether its script is used up.
+    pub(crate) fn has_nothing_to_do(&self) -> bool {
+        self.memory.script.lock().unwrap().is_empty()
     }
 
     /// Every message that arrived in full, in order.

@@ -17,6 +17,7 @@ mod proxied;
 mod slow;
 mod upstream;
 mod upstream_breaker;
+mod upstream_process;
 mod upstream_retry;
 mod upstream_streams;
 mod upstream_tls;

@@ -34,8 +34,8 @@ async fn in_a_thousand_races_with_a_closing_connection_no_call_is_carried_out_tw
     let saboteur = Saboteur::start().await;
     let rig = Plan::new().url(&saboteur.url()).start().await;
     let mut outcomes = BTreeMap::new();
+    let caller = rig.caller("alice");
     for number in 0..1000 {
-        let caller = rig.caller("alice");
         let act = match number % 4 {
             0..2 => Act::ServeAndClose,
             // A connection that is already in use goes away with the request.

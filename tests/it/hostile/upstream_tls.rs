@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     PublicKeyData, date_time_ymd,
 };
 use serde_json::{Value, json};
@@ -39,6 +39,7 @@ impl Certificates {
     fn named(dir: &Path, name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self {
@@ -142,7 +143,7 @@ async fn a_certificate_that_is_over_for_another_name_or_from_another_authority_i
     let client = Certificates::new(plan.dir()).made("client", &["localhost"], |params| {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     });
-    assert_refused(&before(plan, &client, &[]).await, "purpose").await;
+    assert_refused(&before(plan, &client, &[]).await, "extended key usage").await;
 }
 
 #[tokio::test]
@@ -153,7 +154,11 @@ async fn a_key_that_is_not_pinned_is_refused_though_its_certificate_is_good() {
         authority.leaf("one", &["localhost"]),
         authority.leaf("two", &["localhost"]),
     );
-    assert_refused(&before(plan, &leaf, &[pins(&[&other.pin])]).await, "pinned").await;
+    assert_refused(
+        &before(plan, &leaf, &[pins(&[&other.pin])]).await,
+        "NotPinned",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -192,8 +197,8 @@ async fn a_pin_is_no_way_around_the_usual_checks() {
 
 #[tokio::test]
 async fn the_right_pin_the_backup_and_a_rotated_key_are_served() {
-    let plan = Plan::new();
-    let authority = Certificates::new(plan.dir());
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Certificates::new(dir.path());
     let (one, two, three) = (
         authority.leaf("one", &["localhost"]),
         authority.leaf("two", &["localhost"]),
@@ -201,7 +206,7 @@ async fn the_right_pin_the_backup_and_a_rotated_key_are_served() {
     );
     let named = pins(&[&one.pin, &two.pin]);
     assert_served(
-        &before(plan, &one, std::slice::from_ref(&named)).await,
+        &before(Plan::new(), &one, std::slice::from_ref(&named)).await,
         "the key in use",
     )
     .await;
@@ -210,16 +215,16 @@ async fn the_right_pin_the_backup_and_a_rotated_key_are_served() {
         "the next one",
     )
     .await;
-    assert_refused(&before(Plan::new(), &three, &[named]).await, "pinned").await;
+    assert_refused(&before(Plan::new(), &three, &[named]).await, "NotPinned").await;
 }
 
 #[tokio::test]
 async fn the_name_in_the_certificate_may_be_another_than_that_of_the_address_if_that_is_written() {
-    let plan = Plan::new();
-    let leaf = Certificates::new(plan.dir()).leaf("one", &["mcp.internal"]);
+    let dir = tempfile::tempdir().unwrap();
+    let leaf = Certificates::new(dir.path()).leaf("one", &["mcp.internal"]);
     let name = ["tls: { server_name: mcp.internal }".to_owned()];
     assert_served(
-        &before(plan, &leaf, &name).await,
+        &before(Plan::new(), &leaf, &name).await,
         "the name that is written",
     )
     .await;
