@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def build_load():
     return str(target / "release" / "sallygate-load")
 
 
-def allow_many_files():
+def prepare():
+    """Room for many connections, and an end that takes along whatever was started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
