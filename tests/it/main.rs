@@ -16,6 +16,7 @@ mod essays;
 mod floors;
 mod harness;
 mod harness_proof;
+mod hostile;
 mod login;
 mod relay;
 mod requirements;

@@ -1,0 +1,22 @@
+//! A hostile world: peers that are malformed, slow or too many, that lie about who they are, or show what nobody vouches for.
+
+mod audit;
+mod clock;
+mod differential;
+mod door;
+mod http1;
+mod http1_rows;
+mod http2;
+mod http2_floods;
+mod http2_odd;
+mod memory;
+mod mutual;
+mod overload;
+mod props;
+mod proxied;
+mod slow;
+mod upstream;
+mod upstream_breaker;
+mod upstream_retry;
+mod upstream_streams;
+mod upstream_tls;
