@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def build_load():
     return str(target / "release" / "sallygate-load")
 
 
-def allow_many_files():
+def prepare():
+    """Room for many connections, and an end that takes along whatever was started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
@@ -175,10 +178,12 @@ class Proxy:
     def instructions(self, workload, seconds, expect):
         """Thousands of instructions a request, in user space and in the kernel: what a busy machine hardly changes."""
         with tempfile.NamedTemporaryFile("r") as counted:
-            counting = ["perf", "stat", "-x,", "-o", counted.name, "-e", "instructions:u,instructions:k"]
+            # The handshakes are over before both begin to count.
+            counting = ["perf", "stat", "-D", "1000", "-x,", "-o", counted.name]
+            counting += ["-e", "instructions:u,instructions:k"]
             counting += ["-p", ",".join(map(str, tree(self.process.pid)))]
             done = subprocess.run(
-                counting + self._driver(workload, 0, seconds, expect), capture_output=True, text=True
+                counting + self._driver(workload, 1, seconds, expect), capture_output=True, text=True
             )
             lines = [line.split(",") for line in counted.read().splitlines()]
         counts = {line[2]: line[0] for line in lines if len(line) > 2}
