@@ -54,9 +54,22 @@ pub fn load(file: &Path, env: &Environment) -> Result<(Config, Vec<Warning>), Mi
         list,
     };
     let text = read_bounded(file).map_err(|mistake| placed(vec![mistake]))?;
-    let root = document::read(&text).map_err(placed)?;
     let base = file.parent().unwrap_or(Path::new(""));
-    understand(root, env, base, Keys::Required).map_err(placed)
+    read(&text, env, base).map_err(|mistakes| placed(mistakes.list))
+}
+
+/// Reads the text of a configuration. Files that it names are looked for from the folder `base`.
+///
+/// # Errors
+/// Every mistake in the text and in the variables that override it.
+pub fn read(
+    text: &str,
+    env: &Environment,
+    base: &Path,
+) -> Result<(Config, Vec<Warning>), Mistakes> {
+    document::read(text)
+        .and_then(|root| understand(root, env, base, Keys::Required))
+        .map_err(|list| Mistakes { file: None, list })
 }
 
 /// A configuration for one MCP server, with nothing but defaults and the environment. It may hold no signing key; whoever

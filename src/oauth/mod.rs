@@ -18,6 +18,8 @@ pub mod guarded;
 mod introspect;
 mod metadata;
 mod pending;
+#[doc(hidden)]
+pub mod proof;
 mod register;
 mod revoke;
 mod scopes;

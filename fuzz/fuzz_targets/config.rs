@@ -1,0 +1,50 @@
+//! Any text is either a configuration or a list of mistakes, each with a place that exists.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use sallygate::config::{self, Environment, Origin};
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    // Files that it names are opened; nothing outside of the empty folder is any of our business.
+    if text.contains("/dev")
+        || text.contains("/proc")
+        || text.contains("/sys")
+        || text.contains("..")
+    {
+        return;
+    }
+    let env: Environment = [
+        ("NAME", "value"),
+        ("JWT_SECRET", "canary-not-a-real-secret-0123456789"),
+    ]
+    .into_iter()
+    .collect();
+    // To YAML a carriage return ends a line too.
+    let lines = text.split(['\r', '\n']).count();
+    match config::read(text, &env, Path::new("/nonexistent")) {
+        Ok((config, _)) => {
+            let shown = format!("{config:?}");
+            assert!(
+                !shown.contains("canary-not-a-real"),
+                "a secret in a log line"
+            );
+        }
+        Err(mistakes) => {
+            assert!(!mistakes.list.is_empty());
+            for mistake in &mistakes.list {
+                if let Origin::Line(line) = mistake.origin {
+                    assert!((1..=lines).contains(&line), "line {line} of {lines}");
+                }
+            }
+            assert!(
+                !mistakes.to_string().contains("canary-not-a-real"),
+                "a secret in a report"
+            );
+        }
+    }
+});
