@@ -156,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_with_trailers_is_refused_even_if_they_are_empty() {
         let frames = vec![
-            Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(b"{}"))),
+            Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"{}"))),
             Ok(Frame::trailers(HeaderMap::new())),
         ];
         let body = StreamBody::new(stream::iter(frames));
