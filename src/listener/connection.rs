@@ -53,7 +53,8 @@ pub trait Serve: Clone + Send + Sync + Unpin + 'static {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Answers one request, unless there is no room for it in the process. Its place lasts to the end of its answer's body: a
-/// request whose answer is still on its way is still being worked on.
+/// request whose answer is still on its way is still being worked on. A small answer that is there in full is not: otherwise
+/// callers who take nothing could take all the room.
 async fn answer<S: Serve>(
     service: S,
     rooms: Arc<Rooms>,
@@ -67,6 +68,14 @@ async fn answer<S: Serve>(
     };
     // Boxed: the HTTP library keeps room for the largest future as long as the connection lives, request or not.
     let answered = Box::pin(service.serve(request, peer, &place)).await;
+    if answered
+        .body()
+        .size_hint()
+        .exact()
+        .is_some_and(|size| size <= SMALL_ANSWER)
+    {
+        place.vacate();
+    }
     Ok(answered.map(|body| Counted::new(body, under_way, Some(place))))
 }
 
@@ -189,5 +198,7 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What of an answer lies in the HTTP library.
 const SEND_BUFFER: usize = 64 * 1024;
+/// An answer of no more than this, once it is known in full, is no work any more.
+const SMALL_ANSWER: u64 = 16 * 1024;
 /// What of an answer's body is handed over at once: the frame that every peer takes.
 const PIECE_BYTES: usize = 16 * 1024;

@@ -110,6 +110,7 @@ impl Pipeline {
             Door::Health => return gates::health(head),
             own @ (Door::Oauth | Door::Account) => {
                 let site = self.site.as_ref().ok_or_else(gates::no_such_path)?;
+                place.among_visits().map_err(|_| gates::overloaded())?;
                 let is_account = matches!(own, Door::Account);
                 // Boxed: all requests would otherwise carry the room that only signing in needs.
                 let request = (head, body);
@@ -220,6 +221,7 @@ impl Pipeline {
         {
             Ok(answer) => answer,
             Err(denial) => {
+                place.vacate();
                 let begun = denial.stage == Stage::Read;
                 if !limits::body::is_unasked(&body, &head.headers, begun) {
                     limits::body::discard(&mut body, &self.limits).await;

@@ -219,6 +219,12 @@ pub struct Upstream {
     speaks_h2: AtomicBool,
 }
 
+/// How much of an answer is read before its caller takes it. Whoever takes nothing holds no more than this.
+const READ_AHEAD: u32 = 64 * 1024;
+/// The largest window (RFC 9113 section 6.9.1). Answers share a connection over HTTP/2, and one whose caller takes nothing must not
+/// use up what the others need.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
 impl Upstream {
     /// Prepares the pool; connects to nothing yet.
     ///
@@ -230,6 +236,9 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
+            .http1_max_buf_size(READ_AHEAD as usize)
+            .http2_initial_stream_window_size(READ_AHEAD)
+            .http2_initial_connection_window_size(MAX_WINDOW)
             .build(connector.clone());
         let endpoint = match &settings.target {
             Target::Web(uri) => uri.clone(),

@@ -1,3 +1,5 @@
+//! Floods in pieces of every size, and what is said about what was sent.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::budget::Abuse;

@@ -5,9 +5,13 @@ use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::json;
 
+use super::http2::Call;
 use crate::harness::client::{Http, Reply};
+use crate::harness::frames::{Framed, HEADERS, setting};
 use crate::harness::gateway::{Plan, Rig, Who};
 use crate::harness::mcp::Mcp;
+use crate::harness::provider::FakeClickUp;
+use crate::harness::raw::{self, Connection};
 use crate::harness::sse::Step;
 use crate::harness::upstream::Answer;
 use crate::harness::{audit, wait};
@@ -144,4 +148,64 @@ async fn streams_take_no_room_of_calls_and_have_a_bound_of_their_own() {
         .await;
         assert_eq!(ping(&caller).await.status, 200);
     }
+}
+
+#[tokio::test]
+async fn whoever_leaves_refusals_unread_takes_no_room() {
+    let rig = rig("requests: 2").await;
+    let shut = setting(4, 0);
+    let mut peer = Framed::with_settings(rig.address, &rig.ca_file, &shut).await;
+    for stream in (1..21).step_by(2) {
+        peer.send(&Call::new("Bearer canary-not-a-real-token", "").on(stream))
+            .await;
+        let refused = peer
+            .until("a refusal", |got| {
+                got.kind == HEADERS && got.stream == stream
+            })
+            .await;
+        if stream == 1 {
+            assert_eq!(refused.status(), 401);
+        }
+    }
+    assert_eq!(ping(&rig.caller("alice")).await.status, 200);
+}
+
+#[tokio::test]
+async fn strangers_who_are_slow_at_the_authorization_server_take_no_room_of_calls() {
+    let clickup = FakeClickUp::start().await;
+    let login = format!("login: {{ providers: [ {} ] }}", clickup.settings());
+    let rig = Plan::new()
+        .settings(&login)
+        .settings("limits: { requests: 1 }")
+        .env(
+            "ENCRYPTION_KEY",
+            "canary-not-a-real-sealing-key-0a1b2c3d4e5f",
+        )
+        .start()
+        .await;
+    rig.upstream
+        .always(&json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
+    let begin = |length: usize| {
+        format!(
+            "POST /oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Content-Length: {length}\r\n\r\ngrant_type="
+        )
+    };
+    let mut slow = Connection::open_tls(rig.address, &rig.ca_file).await;
+    slow.send(begin(100)).await;
+    let next = async || {
+        let mut next = Connection::open_tls(rig.address, &rig.ca_file).await;
+        next.send(begin(11)).await;
+        raw::status(next.read_to("\r\n\r\n").await.as_bytes())
+    };
+    wait::until("the visits to be full", async || {
+        (next().await == 503).then_some(())
+    })
+    .await;
+    assert_eq!(ping(&rig.caller("alice")).await.status, 200);
+    drop(slow);
+    wait::until("a visit's room", async || {
+        (next().await == 400).then_some(())
+    })
+    .await;
 }
