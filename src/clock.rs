@@ -49,13 +49,37 @@ impl Timestamp {
 
     /// As the calendar sees it, in UTC. A moment outside the calendar becomes the epoch.
     pub fn utc(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+        let millis = time::Duration::milliseconds(self.0.rem_euclid(1000));
+        OffsetDateTime::from_unix_timestamp(self.seconds())
+            .ok()
+            .and_then(|whole| whole.checked_add(millis))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
     /// `2026-11-20T12:34:56.789Z`, the form of audit lines (R172).
     pub fn rfc3339_millis(self) -> String {
-        self.utc().format(RFC3339_MILLIS).unwrap_or_default()
+        let utc = self.utc();
+        let Some(year) = u32::try_from(utc.year()).ok().filter(|year| *year < 10_000) else {
+            return utc.format(RFC3339_MILLIS).unwrap_or_default();
+        };
+        // Written by hand: every audit line has one, and the general way costs as much as the rest of the line.
+        let mut out = String::with_capacity(24);
+        for (number, places, mark) in [
+            (year, 4, '-'),
+            (u8::from(utc.month()).into(), 2, '-'),
+            (utc.day().into(), 2, 'T'),
+            (utc.hour().into(), 2, ':'),
+            (utc.minute().into(), 2, ':'),
+            (utc.second().into(), 2, '.'),
+            (utc.millisecond().into(), 3, 'Z'),
+        ] {
+            for place in (0..places).rev() {
+                let digit = number / 10_u32.pow(place) % 10;
+                out.push(char::from_digit(digit, 10).unwrap_or('0'));
+            }
+            out.push(mark);
+        }
+        out
     }
 
     /// `2026-11-20T12:34:56Z`, the form of error bodies (R428).
@@ -227,6 +251,27 @@ mod tests {
             Timestamp::from_seconds(1_732_190_400).rfc3339_seconds(),
             "2024-11-21T12:00:00Z"
         );
+    }
+
+    #[test]
+    fn r172_the_quick_form_is_the_general_one_at_every_moment() {
+        for millis in [
+            0,
+            -1,
+            -62_167_219_200_000,
+            -62_167_219_200_001,
+            951_782_399_999,
+            1_732_190_400_009,
+            4_102_444_800_000,
+            253_402_300_799_999,
+            253_402_300_800_000,
+            i64::MAX,
+            i64::MIN,
+        ] {
+            let at = Timestamp::from_millis(millis);
+            let general = at.utc().format(RFC3339_MILLIS).unwrap_or_default();
+            assert_eq!(at.rfc3339_millis(), general, "{millis}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -39,6 +40,10 @@ const FULL_HOUR: Duration = Duration::from_secs(3600);
 /// How often a quiet writer looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long lines are gathered once there were some. Without it a busy gateway would wake this thread for every line, which
+/// costs both sides more than the line itself.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// How soon a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -48,15 +53,9 @@ const MAX_BUFFERED: usize = 1024 * 1024;
 /// How many waiting records are taken in one round.
 const MAX_ROUND: usize = 4096;
 
-/// A line on its way, and how much of the queue it takes.
-pub(in crate::audit) struct Queued {
-    pub(in crate::audit) record: Record,
-    pub(in crate::audit) weight: usize,
-}
-
 /// What the writer is asked to do.
 pub(in crate::audit) enum Command {
-    Write(Box<Queued>),
+    Write(Box<Record>),
     Flush(oneshot::Sender<bool>),
     Close(oneshot::Sender<bool>),
 }
@@ -75,7 +74,7 @@ pub(in crate::audit) struct Writer {
     hour_began: Instant,
     end: Link,
     lanes: [Lane; 3],
-    backlog: VecDeque<Box<Queued>>,
+    backlog: VecDeque<Box<Record>>,
     /// The hour has no opening checkpoint yet; it gets one with its first line.
     opening_due: bool,
     sync_due: bool,
@@ -142,7 +141,7 @@ impl Writer {
         loop {
             let wait = if self.failures > 0 { RETRY } else { TICK };
             let (mut flushes, mut closing) = (Vec::new(), None);
-            let mut next = commands.recv_timeout(wait);
+            let mut next = commands.try_recv().or_else(|_| commands.recv_timeout(wait));
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
             while let Ok(command) = next {
                 match command {
@@ -156,6 +155,7 @@ impl Writer {
                 next = commands.try_recv().map_err(|_| RecvTimeoutError::Timeout);
             }
             let is_last = ended || closing.is_some();
+            let had_lines = !self.backlog.is_empty();
             let written = self.round(is_last);
             for reply in flushes {
                 let _ = match written {
@@ -165,6 +165,9 @@ impl Writer {
             }
             if is_last {
                 return self.leave(closing, written);
+            }
+            if had_lines {
+                thread::sleep(GATHER);
             }
         }
     }
@@ -239,10 +242,10 @@ impl Writer {
         let believed = self.named_by.now();
         // Asked at every look, since it believes what has held.
         self.removed_by.now();
-        while let Some(at) = self.backlog.front().map(|queued| queued.record.at()) {
+        while let Some(at) = self.backlog.front().map(|record| record.at()) {
             self.turn_to(self.due(at.min(believed)))?;
-            if let Some(queued) = self.backlog.pop_front() {
-                self.encode_request(*queued);
+            if let Some(record) = self.backlog.pop_front() {
+                self.encode_request(record);
             }
             if self.since_checkpoint >= self.settings.checkpoint_lines {
                 self.encode_checkpoint("count", None);
@@ -296,12 +299,13 @@ impl Writer {
         let _ = self.keeper.send(Chore::Tidy(self.hour, now));
     }
 
-    fn encode_request(&mut self, queued: Queued) {
-        let Queued { mut record, weight } = queued;
+    fn encode_request(&mut self, mut record: Box<Record>) {
+        // As it was counted when it came in.
+        let weight = record.weight();
         if self.settings.truncate_addresses {
             record.truncate_address();
         }
-        let record = scrubbed(record);
+        scrub(&mut record);
         self.encode_next(&record);
         if let Some(lane) = self.lanes.get_mut(record.kind() as usize) {
             lane.promised(weight);
@@ -377,7 +381,7 @@ impl Drop for Writer {
 }
 
 /// The record as it may be kept: secrets and personal data are taken out, identifiers stay (C57).
-pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
+pub(in crate::audit) fn scrub(record: &mut Record) {
     record.scrub(
         |text| match counting(|tally| redact::text_by(Rules::Audit, text, tally)) {
             Cow::Borrowed(_) => None,
@@ -385,5 +389,4 @@ pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
         },
         |value| counting(|tally| redact::json_by(Rules::Audit, value, tally)),
     );
-    record
 }

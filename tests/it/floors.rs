@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("routes", 1),
     ("auth/principal", 1),
     ("auth/bearer", 1),
+    ("auth/certificate", 1),
     ("auth/claims", 1),
     ("auth/challenge", 1),
     ("auth/error", 1),
@@ -102,6 +103,16 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "audit/record",
         "auth/principal",
         "a record names the principal",
+    ),
+    (
+        "audit/details",
+        "mcp",
+        "what a line says of arguments is read from a message",
+    ),
+    (
+        "audit/details",
+        "redact",
+        "what is kept of arguments is what a rule lets pass",
     ),
     (
         "screen",

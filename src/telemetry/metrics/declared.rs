@@ -83,10 +83,20 @@ declare! {
         "Event streams that are open.";
     tls_handshakes: IntCounterVec = "sallygate_tls_handshakes_total",
         "TLS handshakes by result.", ["result"];
+    turned_away: IntCounterVec = "sallygate_connections_refused_total",
+        "Connections closed before a handshake, by reason.", ["reason"];
+    client_certificates: IntCounterVec = "sallygate_client_certificates_total",
+        "Certificates of callers by what became of them; absent counts where one is required.", ["result"];
+    accept_errors: IntCounter = "sallygate_accept_errors_total",
+        "Times that no connection could be accepted, for instance for want of file descriptors.";
+    panics: IntCounter = "sallygate_connection_panics_total",
+        "Connections that a mistake of ours has ended.";
     upstream_requests: IntCounterVec = "sallygate_upstream_requests_total",
         "Exchanges with upstreams by route and outcome.", ["route", "outcome"];
     upstream_duration: HistogramVec = "sallygate_upstream_duration_seconds",
         "Time until an upstream's answer was complete.", ["route"], REQUEST_BUCKETS;
+    upstream_state: IntGaugeVec = "sallygate_upstream_state",
+        "How the circuit breaker of a route stands: 0 closed, 1 half-open, 2 open.", ["route"];
     jwks_keys: IntGaugeVec = "sallygate_jwks_keys_loaded",
         "Verification keys that are loaded, by issuer.", ["issuer"];
     jwks_errors: IntCounterVec = "sallygate_jwks_refresh_errors_total",

@@ -36,6 +36,9 @@ const GENEROUS: &str = "quotas:
     enterprise: { per_minute: 1000000 }
 ";
 
+/// Tests about failures make many of them in a row; only those about the breaker want one.
+const NO_BREAKER: &str = "      breaker: { off: true }\n";
+
 /// What a test wants of its gateway.
 pub(crate) struct Plan {
     dir: TempDir,
@@ -187,7 +190,7 @@ impl Plan {
             mint: Mint::new(&gateway::own_tokens(&config).unwrap(), self.clock).unwrap(),
             address: gateway.address,
             ops_address: gateway.ops_address,
-            ca_file: gateway.ca_file.clone().unwrap(),
+            ca_file: gateway.ca_file.clone().unwrap_or_default(),
             gateway: Some(gateway),
             config,
             upstream,
@@ -198,8 +201,10 @@ impl Plan {
     fn yaml(&self, url: &str) -> String {
         let routes = self.routes.clone().unwrap_or_else(|| {
             format!(
-                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}",
-                self.route, self.upstream
+                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}{}",
+                self.route,
+                self.upstream,
+                if self.upstream.contains("breaker:") { "" } else { NO_BREAKER }
             )
         });
         format!(
