@@ -11,7 +11,8 @@ use sha2::Sha256;
 use super::record::line::quoted;
 use crate::mcp::{Json, JsonKind};
 use crate::random;
-use crate::redact::{self, REDACTED, Rules, Tally};
+use crate::redact::totals::counting;
+use crate::redact::{self, REDACTED, Rules};
 use crate::secret::Secret;
 
 /// Arguments beyond this number are only counted.
@@ -128,7 +129,7 @@ impl Sketch<'_> {
         if is_counted_only {
             return;
         }
-        let kept = redact::text_by(Rules::Audit, name, &mut Tally::default());
+        let kept = counting(|tally| redact::text_by(Rules::Audit, name, tally));
         if kept != name && std::mem::replace(&mut self.hid_a_name, true) {
             return;
         }
@@ -166,7 +167,7 @@ impl Sketch<'_> {
     fn shown(&mut self, name: &str, value: Json<'_>) {
         match value.text() {
             Some(text) => {
-                let kept = redact::field_by(Rules::Audit, name, &text, &mut Tally::default());
+                let kept = counting(|tally| redact::field_by(Rules::Audit, name, &text, tally));
                 quoted(&kept, &mut self.out);
             }
             None => self.raw(value),

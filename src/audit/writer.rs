@@ -53,15 +53,9 @@ const MAX_BUFFERED: usize = 1024 * 1024;
 /// How many waiting records are taken in one round.
 const MAX_ROUND: usize = 4096;
 
-/// A line on its way, and how much of the queue it takes.
-pub(in crate::audit) struct Queued {
-    pub(in crate::audit) record: Box<Record>,
-    pub(in crate::audit) weight: usize,
-}
-
 /// What the writer is asked to do.
 pub(in crate::audit) enum Command {
-    Write(Queued),
+    Write(Box<Record>),
     Flush(oneshot::Sender<bool>),
     Close(oneshot::Sender<bool>),
 }
@@ -80,7 +74,7 @@ pub(in crate::audit) struct Writer {
     hour_began: Instant,
     end: Link,
     lanes: [Lane; 3],
-    backlog: VecDeque<Queued>,
+    backlog: VecDeque<Box<Record>>,
     /// The hour has no opening checkpoint yet; it gets one with its first line.
     opening_due: bool,
     sync_due: bool,
@@ -248,10 +242,10 @@ impl Writer {
         let believed = self.named_by.now();
         // Asked at every look, since it believes what has held.
         self.removed_by.now();
-        while let Some(at) = self.backlog.front().map(|queued| queued.record.at()) {
+        while let Some(at) = self.backlog.front().map(|record| record.at()) {
             self.turn_to(self.due(at.min(believed)))?;
-            if let Some(queued) = self.backlog.pop_front() {
-                self.encode_request(queued);
+            if let Some(record) = self.backlog.pop_front() {
+                self.encode_request(record);
             }
             if self.since_checkpoint >= self.settings.checkpoint_lines {
                 self.encode_checkpoint("count", None);
@@ -305,8 +299,9 @@ impl Writer {
         let _ = self.keeper.send(Chore::Tidy(self.hour, now));
     }
 
-    fn encode_request(&mut self, queued: Queued) {
-        let Queued { mut record, weight } = queued;
+    fn encode_request(&mut self, mut record: Box<Record>) {
+        // As it was counted when it came in.
+        let weight = record.weight();
         if self.settings.truncate_addresses {
             record.truncate_address();
         }

@@ -31,9 +31,8 @@ use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::audit::Sink;
 use crate::audit::details::Summary;
-use crate::audit::sink::Refused;
+use crate::audit::{Refused, Sink};
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::limits::failures::Failures;
@@ -171,8 +170,8 @@ impl Pipeline {
     /// The trail of a request, while requests can be recorded.
     fn begin(&self, head: &Parts, peer: &Peer) -> Result<Trail, &'static str> {
         let slot = self.audit.reserve().map_err(Refused::code)?;
-        let metrics = Arc::clone(&self.metrics);
-        Trail::begin(head, peer, slot, &self.clock, metrics).map_err(|_| "no_randomness")
+        Trail::begin(head, peer, slot, &self.clock, Arc::clone(&self.metrics))
+            .map_err(|_| "no_randomness")
     }
 
     /// Turns a request away for which there is no room. It costs no more than its line.

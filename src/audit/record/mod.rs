@@ -343,7 +343,7 @@ impl Record {
 
     /// About how much memory it takes, so that what waits for a slow disk can be bounded.
     pub(in crate::audit) fn weight(&self) -> usize {
-        let arguments = self.known.arguments.as_ref().map_or(0, String::capacity);
+        let arguments = self.known.arguments.as_ref().map_or(0, String::len);
         size_of::<Self>() + self.texts.0.capacity() + arguments + members(&self.details)
     }
 

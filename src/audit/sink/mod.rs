@@ -23,7 +23,7 @@ use super::details::Content;
 use super::disk::{Disk, Machine};
 use super::lane::Handed;
 use super::record::Record;
-use super::writer::{self, Chore, Command, Queued, Writer};
+use super::writer::{self, Chore, Command, Writer};
 use crate::clock::Clock;
 use crate::units::ByteSize;
 
@@ -297,10 +297,8 @@ impl Slot {
             }
             Destination::Nowhere => self.sink.shared.written(ONE),
             Destination::Writer(commands) => {
-                let weight = record.weight();
-                self.sink.shared.queued(weight);
-                let queued = Queued { record, weight };
-                if commands.send(Command::Write(queued)).is_err() {
+                self.sink.shared.queued(record.weight());
+                if commands.send(Command::Write(record)).is_err() {
                     self.is_used = false;
                     self.sink.shared.failing.store(true, Ordering::Release);
                     tracing::error!("an audit line came after the trail was closed and is lost");

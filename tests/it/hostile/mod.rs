@@ -1,4 +1,5 @@
-//! A hostile world: peers that are malformed, slow or too many, that lie about who they are, or show what nobody vouches for.
+//! The hostile world: peers that lie about where their messages end, never finish, or send more than anybody asked for; disks
+//! that fail, clocks that leap, strangers in crowds, and generated input that wants past the filter.
 
 mod audit;
 mod clock;
