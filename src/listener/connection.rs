@@ -11,11 +11,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::activity::{Activity, Counted, UnderWay};
+use super::leaving::Door;
 use super::room::{Place, Rooms};
 use super::{Peer, Settings};
 
@@ -64,21 +64,24 @@ pub(super) async fn http1<I, S>(
     settings: &Settings,
     service: S,
     rooms: &Arc<Rooms>,
-    watcher: Watcher,
+    door: Door,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
     let rooms = Arc::clone(rooms);
     let activity = Activity::default();
+    let leaving = door.leaving();
     let answer = service_fn(move |request| {
-        answer(
+        let answer = answer(
             service.clone(),
             Arc::clone(&rooms),
             activity.begin(),
             request,
             peer,
-        )
+        );
+        let leaving = leaving.clone();
+        async move { answer.await.map(|answer| leaving.mark(answer)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -86,7 +89,7 @@ pub(super) async fn http1<I, S>(
         .max_headers(settings.header_count)
         .max_buf_size(settings.head_bytes.as_usize().max(8192))
         .serve_connection(TokioIo::new(io), answer);
-    if let Err(error) = watcher.watch(connection).await {
+    if let Err(error) = door.http1().watch(connection).await {
         debug!(peer = %peer.address, %error, "connection ended early");
     }
 }
@@ -98,7 +101,7 @@ pub(super) async fn http2<I, S>(
     settings: &Settings,
     service: S,
     rooms: &Arc<Rooms>,
-    watcher: Watcher,
+    door: Door,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
@@ -124,7 +127,7 @@ pub(super) async fn http2<I, S>(
         .serve_connection(TokioIo::new(io), answer);
     // Dropping an idle connection closes it; HTTP/1 closes its own by the time for the next head.
     tokio::select! {
-        ended = watcher.watch(connection) => {
+        ended = door.http2().watch(connection) => {
             if let Err(error) = ended {
                 debug!(peer = %peer.address, %error, "connection ended early");
             }

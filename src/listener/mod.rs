@@ -11,6 +11,7 @@
 
 pub mod activity;
 pub mod connection;
+mod leaving;
 pub mod room;
 pub mod tls;
 
@@ -19,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -33,6 +34,7 @@ use crate::telemetry::Metrics;
 use crate::units::ByteSize;
 
 pub use connection::Serve;
+use leaving::{Door, Leaving};
 pub use room::{Place, Rooms};
 
 /// What bounds a connection. Every field has a safe default.
@@ -58,6 +60,8 @@ pub struct Settings {
     pub concurrent_streams: u32,
     /// Time that a drain gives requests in flight.
     pub drain_timeout: Duration,
+    /// How long a drain goes on answering requests on connections that are idle when it begins.
+    pub linger: Duration,
 }
 
 impl Default for Settings {
@@ -73,6 +77,7 @@ impl Default for Settings {
             header_count: 128,
             concurrent_streams: 100,
             drain_timeout: Duration::from_secs(20),
+            linger: Duration::from_secs(1),
         }
     }
 }
@@ -94,12 +99,18 @@ pub struct Listener<S> {
     pub gate: Gate<S>,
 }
 
-/// What connections are held with.
-pub struct Gate<S> {
+/// On which terms a connection is held, from its first byte to its last.
+pub struct Terms {
     /// TLS, unless plain HTTP was asked for by name.
     pub tls: Option<TlsAcceptor>,
     /// The bounds of each connection.
     pub settings: Settings,
+}
+
+/// What connections are held with.
+pub struct Gate<S> {
+    /// The terms of connections that come; those that are there keep theirs.
+    pub terms: Arc<ArcSwap<Terms>>,
     /// What answers the requests.
     pub service: S,
     /// Who counts.
@@ -114,10 +125,10 @@ impl<S: Serve> Listener<S> {
     /// Dropping the future cuts every connection at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let Self { socket, gate } = self;
-        let graceful = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(gate.settings.connections));
-        let rooms = Rooms::new(gate.settings.requests, gate.settings.streams);
-        let drain_timeout = gate.settings.drain_timeout;
+        let leaving = Leaving::default();
+        let first = gate.terms.load_full();
+        let room = Arc::new(Semaphore::new(first.settings.connections));
+        let rooms = Rooms::new(first.settings.requests, first.settings.streams);
         let gate = Arc::new(gate);
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
@@ -134,43 +145,73 @@ impl<S: Serve> Listener<S> {
                     continue;
                 }
             };
-            let (gate, rooms, watcher) =
-                (Arc::clone(&gate), Arc::clone(&rooms), graceful.watcher());
+            let held = hold(&gate, stream, address, &rooms, leaving.door());
             connections.spawn(async move {
-                let _counted = gate.metrics.connection();
-                gate.hold(stream, address, &rooms, watcher).await;
+                held.await;
                 drop(permit);
             });
         }
-        // While the socket is open the kernel goes on accepting, and callers would wait for nobody instead of going elsewhere.
-        drop(socket);
-        let in_time = timeout(drain_timeout, graceful.shutdown()).await.is_ok();
+        let terms = gate.terms.load_full();
+        leaving.begin();
+        // Whom the kernel let in before the order came is served. While the socket is open it goes on to let callers in, who would
+        // wait for nobody instead of going elsewhere; so it is closed as soon as its queue is empty.
+        for (stream, address) in queued(socket) {
+            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                break;
+            };
+            let held = hold(&gate, stream, address, &rooms, leaving.door());
+            connections.spawn(async move {
+                held.await;
+                drop(permit);
+            });
+        }
+        let (limit, linger) = (terms.settings.drain_timeout, terms.settings.linger);
+        let in_time = leaving.end(&mut connections, linger.min(limit / 2));
+        let in_time = timeout(limit, in_time).await.is_ok();
         connections.shutdown().await;
         in_time
+    }
+}
+
+/// Holds one connection to its end.
+fn hold<S: Serve>(
+    gate: &Arc<Gate<S>>,
+    stream: TcpStream,
+    address: SocketAddr,
+    rooms: &Arc<Rooms>,
+    door: Door,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (gate, rooms) = (Arc::clone(gate), Arc::clone(rooms));
+    async move {
+        let _counted = gate.metrics.connection();
+        let terms = gate.terms.load_full();
+        gate.hold(&terms, stream, address, &rooms, door).await;
     }
 }
 
 impl<S: Serve> Gate<S> {
     async fn hold(
         &self,
+        terms: &Terms,
         stream: TcpStream,
         address: SocketAddr,
         rooms: &Arc<Rooms>,
-        watcher: Watcher,
+        door: Door,
     ) {
+        let settings = &terms.settings;
         // Answers are small and latency is what callers feel; Nagle would hold them back.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.settings.write_timeout));
+        stream.set_write_timeout(Some(settings.write_timeout));
         let stream = Box::pin(stream);
-        let Some(acceptor) = &self.tls else {
+        let Some(acceptor) = &terms.tls else {
             let peer = Peer {
                 address,
                 encrypted: false,
             };
-            return self.serve(stream, peer, false, rooms, watcher).await;
+            return self.serve(settings, stream, peer, false, rooms, door).await;
         };
-        let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream));
+        let handshake = timeout(settings.handshake_timeout, acceptor.accept(stream));
         let secured = match handshake.await {
             Ok(Ok(secured)) => secured,
             Ok(Err(error)) => {
@@ -183,6 +224,7 @@ impl<S: Serve> Gate<S> {
         self.metrics.handshake(true);
         let is_h2 = secured.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2);
         self.serve(
+            settings,
             secured,
             Peer {
                 address,
@@ -190,22 +232,39 @@ impl<S: Serve> Gate<S> {
             },
             is_h2,
             rooms,
-            watcher,
+            door,
         )
         .await;
     }
 
-    async fn serve<I>(&self, io: I, peer: Peer, is_h2: bool, rooms: &Arc<Rooms>, watcher: Watcher)
-    where
+    async fn serve<I>(
+        &self,
+        settings: &Settings,
+        io: I,
+        peer: Peer,
+        is_h2: bool,
+        rooms: &Arc<Rooms>,
+        door: Door,
+    ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (service, settings) = (self.service.clone(), &self.settings);
+        let service = self.service.clone();
         if is_h2 {
-            connection::http2(io, peer, settings, service, rooms, watcher).await;
+            connection::http2(io, peer, settings, service, rooms, door).await;
         } else {
-            connection::http1(io, peer, settings, service, rooms, watcher).await;
+            connection::http1(io, peer, settings, service, rooms, door).await;
         }
     }
+}
+
+/// The connections that wait in the kernel's queue. The socket is closed with the iterator.
+fn queued(socket: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let socket = socket.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, address) = socket.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address))
+    })
 }
 
 /// The next connection, once there is room for it.

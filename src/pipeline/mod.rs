@@ -7,6 +7,7 @@
 //! would tell that it exists.
 
 pub mod body;
+pub mod current;
 pub mod denial;
 pub mod exchange;
 pub mod front;
@@ -45,6 +46,7 @@ use crate::session::SessionSeal;
 use crate::stage::Stage;
 use crate::telemetry::Metrics;
 pub use body::ReplyBody;
+pub use current::Current;
 use denial::Denial;
 use front::Site;
 use gates::Envelope;
@@ -65,13 +67,13 @@ pub struct Pipeline {
     /// The gateway's own endpoints, where users sign in.
     pub site: Option<Site>,
     /// How often over all gateways, where there are several.
-    pub fleet: Option<Shared>,
+    pub fleet: Option<Arc<Shared>>,
     /// The key of legacy sessions.
-    pub sessions: SessionSeal,
+    pub sessions: Arc<SessionSeal>,
     /// Where the trail is kept.
     pub audit: Sink,
     /// What of a call's arguments the trail keeps.
-    pub summary: Summary,
+    pub summary: Arc<Summary>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -115,14 +117,14 @@ impl Pipeline {
         let principal = gates::authenticate(&self.verifier, head, route).await?;
         trail.principal(&principal);
         trail.passed(Stage::Auth);
-        let fleet = self.fleet.as_ref();
+        let fleet = self.fleet.as_deref();
         let mut admission = gates::admit(&self.quotas, fleet, &principal, envelope).await?;
         trail.passed(Stage::Quota);
         let errand = read::errand(head, body, &armed, &admission, &self.messages).await?;
         trail.passed(Stage::Read);
         trail.errand(&errand, &self.summary);
         let now = self.clock.now();
-        let sessions = (&self.sessions, now);
+        let sessions = (&*self.sessions, now);
         let permit = permit::permit(route, &principal, &errand)
             .map_err(|denial| screen::cover(denial, &errand, head, &principal, route, sessions))?;
         trail.allowed_by(permit.rule().as_str());
@@ -135,7 +137,7 @@ impl Pipeline {
         trail.passed(Stage::Screen);
         trail.keep(gates::place(admission, &cleared, place)?);
         let lens = lens::Lens::new(route, &principal, &cleared, now, trail.tally());
-        let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.clone()).await?;
+        let answer = exchange::exchange(cleared, lens, &self.sessions, self.pace.of(head)).await?;
         trail.passed(Stage::Upstream);
         if exchange::is_stream(answer.headers()) {
             trail.tally().streams();
@@ -220,9 +222,9 @@ impl Pipeline {
     }
 }
 
-/// A handle on the pipeline, as the listener wants it.
+/// A handle on the set in force, as the listener wants it.
 #[derive(Clone)]
-pub struct Gatehouse(pub Arc<Pipeline>);
+pub struct Gatehouse(pub Arc<Current>);
 
 impl Serve for Gatehouse {
     type Body = ReplyBody;
@@ -233,10 +235,12 @@ impl Serve for Gatehouse {
         peer: Peer,
         place: &Place,
     ) -> Response<ReplyBody> {
-        self.0.handle(request, peer, place).await
+        // Taken once: whatever is put in force from now on, this request is decided by one set alone.
+        let set = self.0.set();
+        set.handle(request, peer, place).await
     }
 
     fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
-        self.0.shed(request, peer)
+        self.0.set().shed(request, peer)
     }
 }

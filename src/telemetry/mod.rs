@@ -10,6 +10,6 @@ pub mod logs;
 pub mod metrics;
 pub mod ops;
 
-pub use labels::{AuthResult, RequestOutcome, ToolOutcome, UpstreamOutcome};
+pub use labels::{AuthResult, ReloadResult, RequestOutcome, ToolOutcome, UpstreamOutcome};
 pub use metrics::{Metrics, Route};
 pub use ops::{Ops, Readiness};

@@ -53,9 +53,9 @@ impl Default for Settings {
 
 type Probe = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// The named conditions under which the gateway can take requests.
+/// The named conditions under which the gateway can take requests, and what operators have to know beside them.
 #[derive(Default)]
-pub struct Readiness(Vec<(&'static str, Probe)>);
+pub struct Readiness(Vec<(&'static str, Probe)>, Vec<(&'static str, Probe)>);
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,6 +80,25 @@ impl Readiness {
     ) -> Self {
         self.0.push((name, Box::new(probe)));
         self
+    }
+
+    /// Something that is not as it should be, but no reason to send requests elsewhere.
+    #[must_use]
+    pub fn noting(
+        mut self,
+        name: &'static str,
+        probe: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.1.push((name, Box::new(probe)));
+        self
+    }
+
+    /// What is to be noted now.
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        self.1
+            .iter()
+            .filter_map(|(name, probe)| probe().err().map(|note| (*name, note)))
+            .collect()
     }
 
     /// One more condition that is told, not asked. It does not hold until it is told so.
@@ -173,10 +192,13 @@ impl Ops {
     fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.readiness.missing();
         let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
-        let body = match names.is_empty() {
+        let mut body = match names.is_empty() {
             true => "ready\n".to_owned(),
             false => format!("not ready: {}\n", names.join(", ")),
         };
+        for (name, note) in self.readiness.notes() {
+            body.push_str(&format!("{name}: {note}\n"));
+        }
         reply(status(names.is_empty()), "text/plain; charset=utf-8", body)
     }
 
@@ -189,11 +211,16 @@ impl Ops {
         };
         let conditions: Map<_, _> = self.readiness.0.iter().map(condition).collect();
         let is_ready = missing.is_empty();
-        let body = json!({
+        let mut body = json!({
             "status": if is_ready { "ok" } else { "unavailable" },
             "version": env!("CARGO_PKG_VERSION"),
             "conditions": conditions,
         });
+        let note = |(name, note): (&str, String)| (name.to_owned(), Value::from(note));
+        let notes: Map<_, _> = self.readiness.notes().into_iter().map(note).collect();
+        if !notes.is_empty() {
+            body["notes"] = notes.into();
+        }
         reply(status(is_ready), "application/json", format!("{body}\n"))
     }
 
