@@ -46,8 +46,15 @@ class Keys:
     def first_token(self):
         return self.tokens.read_text().splitlines()[0]
 
+    def forged(self):
+        """The first token with another letter in the middle of its signature."""
+        token = self.first_token()
+        at = (token.rindex(".") + len(token)) // 2
+        other = "A" if token[at] != "A" else "B"
+        return token[:at] + other + token[at + 1 :]
+
     def token(self, subject):
-        """A token as a foreign issuer makes it: RS256, an hour."""
+        """A token as a foreign issuer makes it: RS256, for longer than any run."""
         now = int(time.time())
         claims = {
             "iss": ISSUER,

@@ -17,32 +17,45 @@ class Wrong(Exception):
 
 
 def cell(world, peer, workload, options):
-    """One peer under one workload: a fresh process, a look at one answer, a warm-up, a window."""
+    """One peer under one workload. What goes wrong fails this cell and no other."""
+    try:
+        result = driven(world, peer, workload, options)
+    except (Wrong, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        result = {"answers": 0, "errors": 1, "first_error": str(error)}
+    return {"workload": workload.name, "peer": peer.name, **result}
+
+
+def driven(world, peer, workload, options):
+    """A fresh process, a look at one answer, a warm-up, a window."""
     with world.proxy(peer) as proxy:
         bytes_of_body = look(proxy, workload)
         result = proxy.drive(workload, options.warmup, options.seconds, bytes_of_body)
         if options.instructions:
             result |= proxy.instructions(workload, options.seconds, bytes_of_body)
-    return {"workload": workload.name, "peer": peer.name, "body": bytes_of_body, **result}
+    return {"body": bytes_of_body, **result}
 
 
 def look(proxy, workload):
-    """Reads one answer as a client would, and says how long it is."""
+    """Reads one answer as a client would, and says how long it is. Whoever checks tokens must refuse a forged one."""
+    if proxy.peer.verifies:
+        status, _ = proxy.ask(workload.work, forged=True)
+        if status != 401:
+            raise Wrong(f"status {status} for a forged token")
     status, body = proxy.ask(workload.work)
     if status != 200:
-        raise Wrong(f"{proxy.peer.name}, {workload.name}: {status} {body[:300]}")
+        raise Wrong(f"status {status}: {body[:300]}")
     if workload.work == "list":
         names = [tool["name"] for tool in json.loads(body)["result"]["tools"]]
         shown = TOOLS - HIDDEN if proxy.peer.hides else TOOLS
         deletes = [name for name in names if name.endswith("delete")]
         if len(names) != shown or (proxy.peer.hides and deletes):
-            raise Wrong(f"{proxy.peer.name} shows {len(names)} tools")
+            raise Wrong(f"{len(names)} tools are shown")
     elif workload.work == "stream":
         events = [json.loads(line[6:]) for line in body.split(b"\n") if line.startswith(b"data: ")]
         if len(events) != EVENTS or "result" not in events[-1]:
-            raise Wrong(f"{proxy.peer.name} passes {len(events)} events on")
+            raise Wrong(f"{len(events)} events are passed on")
     elif json.loads(body)["result"]["isError"]:
-        raise Wrong(f"{proxy.peer.name}: {body[:300]}")
+        raise Wrong(f"an error: {body[:300]}")
     return len(body)
 
 

@@ -28,7 +28,8 @@ class Peer:
     checks = ""
     # The names of the workloads that this peer is measured with, if not all.
     only = None
-    # Whether it hides tools from a list.
+    # Whether it checks tokens, and whether it hides tools from a list; both are looked at.
+    verifies = False
     hides = False
 
     def binary(self):
@@ -39,9 +40,6 @@ class Peer:
 
     def write(self, folder, port, upstream, keys):
         raise NotImplementedError
-
-    def environment(self):
-        return {}
 
 
 def found(program):
@@ -132,6 +130,7 @@ http {{
 class Haproxy(Peer):
     name = "haproxy"
     checks = "RS256 token"
+    verifies = True
 
     def binary(self):
         return found("haproxy")
@@ -176,6 +175,7 @@ backend mcp
 class Envoy(Peer):
     name = "envoy"
     checks = "RS256 token"
+    verifies = True
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -264,6 +264,7 @@ class Sallygate(Peer):
     name = "sallygate"
     checks = "RS256 token, quota, policy, lists, audit, metrics"
     tools = 'disabled: ["task_*_delete"]'
+    verifies = True
     hides = True
 
     def __init__(self, binary):
@@ -286,8 +287,17 @@ listen:
   tls: {{ cert_file: {keys.cert}, key_file: {keys.key} }}
 metrics: {{ address: "127.0.0.1:0" }}
 state_dir: {folder}/state
-# Idle connections are counted before their first request; the deadline for it costs nothing.
-limits: {{ connections: {CONNECTIONS}, head_timeout: 2m }}
+limits:
+  connections: {CONNECTIONS}
+  handshakes: {CONNECTIONS}
+  # Idle connections are counted before their first request; the deadline for it costs nothing.
+  head_timeout: 2m
+  # All load comes from one address, which is to be throttled like any other.
+  per_address:
+    connections: {CONNECTIONS}
+    connections_per_second: 100000
+    handshakes: {CONNECTIONS}
+    exempt: []
 auth:
   issuers:
     - name: bench

@@ -50,14 +50,14 @@ def pinned(core, command):
 
 
 @contextlib.contextmanager
-def running(command, log, environment=None, **options):
+def running(command, log, **options):
     """A process of our own, ended with everything below it."""
     with open(log, "ab") as out:
         process = subprocess.Popen(
             command,
             stdout=options.pop("stdout", out),
             stderr=out,
-            env=dict(os.environ, **(environment or {})),
+            env=own_environment(),
             start_new_session=True,
             **options,
         )
@@ -65,6 +65,11 @@ def running(command, log, environment=None, **options):
         yield process
     finally:
         end(process)
+
+
+def own_environment():
+    """What is there without our own settings, which the gateway would take for its."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SALLYGATE_")}
 
 
 def end(process):
@@ -115,11 +120,11 @@ class World:
             wait_for_exec(waiting.pid, "sallygate-load")
             waiting.stdin.write(b"\n")
             waiting.stdin.flush()
-            with running(command, room / "log", peer.environment()) as process:
+            with running(command, room / "log") as process:
                 said = waiting.stdout.read()
                 if waiting.wait() != 0:
-                    log = (room / "log").read_text(errors="replace")[-2000:]
-                    raise RuntimeError(f"{peer.name} does not answer:\n{log}")
+                    logs = [(room / name).read_text(errors="replace")[-1000:] for name in ("first.log", "log")]
+                    raise RuntimeError(f"{peer.name} does not answer: {' '.join(logs)}")
                 started = json.loads(said)["first_answer_ms"]
                 yield Proxy(self, peer, process, port, started)
         if not os.environ.get("BENCH_KEEP"):
@@ -186,10 +191,13 @@ class Proxy:
             "instructions_kernel": thousands["instructions:k"],
         }
 
-    def ask(self, work):
+    def ask(self, work, forged=False):
         """One answer, read by another reader than the load generator: status and body."""
         command = self.world.command("request", self.port, "--work", work)
         request = subprocess.run(command, capture_output=True, check=True).stdout
+        if forged:
+            token = self.world.keys.first_token()
+            request = request.replace(token.encode(), self.world.keys.forged().encode())
         trust = ssl.create_default_context(cafile=str(self.world.keys.ca))
         with socket.create_connection(("127.0.0.1", self.port), 10) as raw:
             with trust.wrap_socket(raw, server_hostname="localhost") as stream:

@@ -253,4 +253,24 @@ mod tests {
         let foreign = Head::sign(&key(2), link, Timestamp::from_seconds(5));
         assert!(!foreign.is_genuine(&ring));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_sealed_is_split_again_and_a_head_is_read_again(
+            body in "\\{\"a\":\"[ -!#-\\[\\]-~]{0,300}\"",
+            seq in proptest::prelude::any::<u64>(),
+            at in 0_i64..4_000_000_000_000,
+        ) {
+            let mut out = body.clone().into_bytes();
+            let link = seal(&key(1), seq, &mut out, 0);
+            let line = out.strip_suffix(b"\n").unwrap();
+            let (read, mac) = split(line).unwrap();
+            proptest::prop_assert_eq!(read, body.as_bytes());
+            proptest::prop_assert_eq!(mac, &link.mac);
+            let head = Head::sign(&key(1), link, Timestamp::from_millis(at));
+            let read = Head::parse(&head.to_json()).unwrap();
+            proptest::prop_assert_eq!(&read, &head);
+            proptest::prop_assert!(read.is_genuine(&KeyRing::new(vec![key(1)])));
+        }
+    }
 }

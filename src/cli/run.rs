@@ -10,11 +10,13 @@ use super::check::examine;
 use super::serving::{HangUps, Orders, runtime};
 use super::start;
 use super::{Exit, Output};
+use crate::audit::disk::Machine;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Warning};
 pub(super) use crate::gateway::explained;
 use crate::gateway::reload::{Cause, Reloader, Source};
 use crate::gateway::{Gateway, Waits, log_settings};
+use crate::listener::descriptors;
 use crate::telemetry::logs;
 
 /// Protects one or more MCP servers
@@ -46,6 +48,9 @@ impl Run {
         }
         if let Err(error) = logs::start(&log_settings(&config), Clock::system()) {
             out.trouble(error);
+        }
+        if let Err(error) = descriptors::raise() {
+            tracing::warn!(%error, "the limit of file descriptors cannot be raised");
         }
         let again = Again::new(self.source.clone(), env, self.strict);
         match runtime() {
@@ -98,13 +103,14 @@ async fn serve(config: &Config, again: Again, out: &mut Output<'_>) -> Exit {
     };
     let (clock, waits) = (Clock::system(), Waits::default());
     let again = Some(Arc::new(again) as Arc<dyn Source>);
-    let gateway = match Gateway::start_from(config, clock, waits, None, again).await {
-        Ok(gateway) => gateway,
-        Err(error) => {
-            out.trouble(explained(&error));
-            return Exit::Failed;
-        }
-    };
+    let gateway =
+        match Gateway::start_from(config, clock, waits, (None, Arc::new(Machine)), again).await {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                out.trouble(explained(&error));
+                return Exit::Failed;
+            }
+        };
     if let Some(ca) = &gateway.ca_file {
         tracing::info!(ca_file = %ca.display(), "development certificate: clients must trust this authority");
     }

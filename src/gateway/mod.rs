@@ -1,6 +1,7 @@
 //! The composition root: makes running parts out of a configuration, binds the sockets, and takes everything down again
 //! in order. Whatever is wrong is found before the first connection is accepted.
 
+mod beside;
 mod credential;
 mod identity;
 pub mod reload;
@@ -15,24 +16,23 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::audit::details::{Content, Summary};
+use crate::audit::disk::{Disk, Machine};
 use crate::audit::sink::{AuditError, Settings as TrailSettings};
 use crate::audit::{ChainKey, Sink};
-use crate::auth::discovery::JwksError;
 use crate::auth::mint::MintError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
-use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
+use crate::config::{Certificate, Config, Transport, key_bytes};
 use crate::control::{Control, ControlError, Verbs};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
-use crate::listener::tls::{MinVersion, TlsError, acceptor, expiry};
+use crate::listener::tls::{TlsError, acceptor, expiry};
 use crate::listener::{Gate, Listener};
 use crate::pipeline::Gatehouse;
 use crate::policy::PolicyMistake;
@@ -42,11 +42,12 @@ use crate::session::SessionError;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::MetricsError;
-use crate::telemetry::ops::{self, Flag, Ops, Readiness};
+use crate::telemetry::ops::Flag;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
 use crate::vault::VaultError;
 use crate::{login, oauth};
+use beside::{background, let_go, readiness};
 use reload::{Files, Reloader, Source};
 use set::{Base, make};
 
@@ -76,8 +77,6 @@ impl Default for Waits {
 /// How long the audit lines of cut requests may take to arrive, and how often it is looked whether they have.
 const LAST_LINES: Duration = Duration::from_secs(5);
 const LAST_LINES_EVERY: Duration = Duration::from_millis(5);
-/// How often figures that nobody pushes are read.
-const OBSERVE: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -196,7 +195,20 @@ impl Gateway {
         waits: Waits,
         keys: Option<Arc<dyn Keys>>,
     ) -> Result<Self, StartError> {
-        Self::start_from(config, clock, waits, keys, None).await
+        Self::start_on(config, clock, waits, (keys, Arc::new(Machine))).await
+    }
+
+    /// The same with the audit trail on another disk.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_on(
+        config: &Config,
+        clock: Clock,
+        waits: Waits,
+        (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
+    ) -> Result<Self, StartError> {
+        Self::start_from(config, clock, waits, (keys, disk), None).await
     }
 
     /// The same, reading the configuration again from this source when its files change or somebody says so.
@@ -207,11 +219,11 @@ impl Gateway {
         config: &Config,
         clock: Clock,
         waits: Waits,
-        keys: Option<Arc<dyn Keys>>,
+        (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
         source: Option<Arc<dyn Source>>,
     ) -> Result<Self, StartError> {
         let (stop, stopping) = watch::channel(false);
-        let base = base(config, clock, waits, keys, stopping.clone()).await?;
+        let base = base(config, clock, waits, (keys, disk), stopping.clone()).await?;
         let base = Arc::new(base);
         let read = config.clone();
         let files = spawn_blocking(move || Files::of(&read)).await;
@@ -308,13 +320,13 @@ async fn base(
     config: &Config,
     clock: Clock,
     waits: Waits,
-    keys: Option<Arc<dyn Keys>>,
+    (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
     stopping: watch::Receiver<bool>,
 ) -> Result<Base, StartError> {
     let store = settings::store(config, &clock).map_err(StartError::Store)?;
     let fleet = settings::fleet(config, &clock).map_err(StartError::Store)?;
     let revocations = revocations(config, Arc::clone(&store), clock.clone()).await?;
-    let (audit, summary) = trail(config, clock.clone())?;
+    let (audit, summary) = trail_on(config, clock.clone(), disk)?;
     Ok(Base {
         metrics: Metrics::new()?,
         store,
@@ -342,10 +354,6 @@ fn certificate(config: &Config) -> Result<Shown, StartError> {
     let Transport::Tls(tls) = &config.listen.transport else {
         return Ok(Shown::default());
     };
-    let min = match tls.min_version {
-        TlsVersion::V12 => MinVersion::Tls12,
-        TlsVersion::V13 => MinVersion::Tls13,
-    };
     let (cert, key, ca_file) = match &tls.certificate {
         Certificate::Files { cert, key } => (cert.clone(), key.clone(), None),
         Certificate::Development { dir } => {
@@ -355,13 +363,21 @@ fn certificate(config: &Config) -> Result<Shown, StartError> {
     };
     Ok(Shown {
         expires: Some(expiry(&cert)?),
-        tls: Some(acceptor(&cert, &key, min)?),
+        tls: Some(acceptor(&translate::tls(tls, cert, key))?),
         ca_file,
     })
 }
 
 /// The trail, and what of a call's arguments it keeps. One process at a time has it.
 pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
+    trail_on(config, clock, Arc::new(Machine))
+}
+
+fn trail_on(
+    config: &Config,
+    clock: Clock,
+    disk: Arc<dyn Disk>,
+) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
@@ -374,7 +390,7 @@ pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), St
         ..TrailSettings::default()
     };
     let sink = if config.audit.enabled {
-        Sink::open(&settings, key, clock).map_err(StartError::Audit)?
+        Sink::open_on(&settings, key, clock, disk).map_err(StartError::Audit)?
     } else {
         warn!("the audit trail is switched off; nothing that happens can be proved afterwards");
         Sink::discard(clock)
@@ -431,153 +447,6 @@ async fn until(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Under which conditions `/readyz` says yes. "serving" is told: true while connections are accepted.
-fn readiness(reloader: &Arc<Reloader>, base: &Base) -> (Readiness, Flag) {
-    let revocations = Arc::clone(&base.revocations);
-    let (audit, current) = (base.audit.clone(), Arc::clone(&reloader.current));
-    let written = Arc::clone(reloader);
-    let mut readiness = Readiness::new()
-        .when("audit", move || {
-            audit.ready().map_err(|refused| refused.to_string())
-        })
-        .when("revocations", move || match revocations.ready() {
-            true => Ok(()),
-            false => Err("it is not known what was revoked".to_owned()),
-        })
-        .when("keys", move || {
-            match current
-                .set()
-                .verifier
-                .key_sources()
-                .find(|source| source.keys_loaded() == 0)
-            {
-                Some(source) => Err(format!("no keys of issuer {} are loaded", source.name())),
-                None => Ok(()),
-            }
-        })
-        .noting("configuration", move || match written.refused() {
-            Some(unfit) => Err(format!("the last reload was refused: {unfit}")),
-            None => Ok(()),
-        });
-    let serving = readiness.flag("serving");
-    (readiness, serving)
-}
-
-/// Drops what routes and the vault hold in memory for users who left. What the vault has opened ends within a minute anyhow.
-async fn let_go(reloader: Arc<Reloader>, mut gone: broadcast::Receiver<Arc<str>>) {
-    loop {
-        let left = match gone.recv().await {
-            Ok(user) => Some(user),
-            Err(RecvError::Lagged(_)) => None,
-            Err(RecvError::Closed) => return,
-        };
-        if let (Some(user), Some(vault)) = (&left, &reloader.kept.load().vault) {
-            vault.forget(user);
-        }
-        let set = reloader.current.set();
-        let upstreams = set.routes.iter().map(|route| route.upstream());
-        for credentials in upstreams.filter_map(|upstream| upstream.credentials()) {
-            match &left {
-                Some(user) => credentials.forget(user),
-                None => credentials.forget_all(),
-            }
-        }
-    }
-}
-
-/// What runs beside the requests: the operator's listener, fresh keys, a swept vault, and the figures that nobody pushes.
-fn background(
-    reloader: &Arc<Reloader>,
-    base: &Base,
-    readiness: Readiness,
-    ops_socket: TcpListener,
-) -> Vec<JoinHandle<()>> {
-    let rendered = Arc::clone(&base.metrics);
-    let ops = ops::serve(
-        ops_socket,
-        Ops::new(readiness, move || rendered.render()),
-        // It says "not ready" while the gateway drains, and ends with the other background tasks.
-        std::future::pending(),
-    );
-    let metrics = Arc::clone(&base.metrics);
-    let fresh = as_long_as_it_is(
-        Arc::clone(reloader),
-        |reloader| Some(Arc::clone(&reloader.current.set().verifier)),
-        move |verifier| {
-            let metrics = Arc::clone(&metrics);
-            async move {
-                let failed = |issuer: &str, error: &JwksError| {
-                    metrics.jwks_failed(issuer);
-                    warn!(issuer, %error, "keys of the issuer cannot be refreshed");
-                };
-                verifier.keep_keys_fresh(failed).await;
-            }
-        },
-    );
-    let swept = as_long_as_it_is(
-        Arc::clone(reloader),
-        |reloader| reloader.kept.load().vault.clone(),
-        |vault| async move { vault.keep_swept().await },
-    );
-    vec![
-        tokio::spawn(ops),
-        tokio::spawn(fresh),
-        tokio::spawn(swept),
-        tokio::spawn(observe(Arc::clone(reloader))),
-    ]
-}
-
-/// Does something with a part of the set in force, for ever: with the same one as long as reloads keep it.
-async fn as_long_as_it_is<P, D: Future<Output = ()> + Send>(
-    reloader: Arc<Reloader>,
-    part: impl Fn(&Reloader) -> Option<Arc<P>> + Send,
-    act: impl Fn(Arc<P>) -> D + Send,
-) {
-    let mut changes = reloader.current.changes();
-    loop {
-        let held = part(&reloader);
-        let replaced = async {
-            loop {
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-                let now = part(&reloader);
-                if now.as_ref().map(Arc::as_ptr) != held.as_ref().map(Arc::as_ptr) {
-                    return;
-                }
-            }
-        };
-        match &held {
-            None => replaced.await,
-            Some(held) => tokio::select! {
-                () = async { act(Arc::clone(held)).await; std::future::pending().await } => {}
-                () = replaced => {}
-            },
-        }
-    }
-}
-
-async fn observe(reloader: Arc<Reloader>) {
-    loop {
-        let set = reloader.current.set();
-        let stats = set.audit.stats();
-        set.metrics.audit(stats.depth, stats.errors);
-        for source in set.verifier.key_sources() {
-            set.metrics.jwks_loaded(source.name(), source.keys_loaded());
-        }
-        set.quotas.sweep();
-        for route in &set.routes {
-            if let Some(credentials) = route.upstream().credentials() {
-                credentials.sweep();
-            }
-        }
-        drop(set);
-        let in_use = reloader.sets_in_use().await;
-        reloader.current.set().metrics.sets_in_use(in_use);
-        tokio::time::sleep(OBSERVE).await;
-    }
-}
-
 /// An error with everything that led to it, on one line.
 pub(crate) fn explained(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -601,6 +470,7 @@ pub(crate) use identity::{vault as open_vault, vault_itself};
 pub use settings::{store as open_store, store_settings};
 /// The settings of the log.
 pub use translate::logs as log_settings;
+pub(crate) use translate::mutual as mutual_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
 pub(crate) use translate::{

@@ -18,6 +18,7 @@ use crate::auth::settings::{IssuerSettings, KeySource, Settings as AuthSettings}
 use crate::clock::Clock;
 use crate::config::{Config, Sessions};
 use crate::control::People;
+use crate::limits::failures::{self, Failures};
 use crate::listener::Terms;
 use crate::pipeline::{Pace, Pipeline, Route};
 use crate::quota::Quotas;
@@ -71,6 +72,7 @@ pub(super) struct Kept {
     verifier: Arc<Verifier>,
     signing_in: Option<(Wishes, SigningIn)>,
     quotas: Quotas,
+    failures: (failures::Settings, Arc<Failures>),
     sessions: (Sessions, Arc<SessionSeal>),
     members: Arc<Memberships>,
     behind: Vec<(Behind, Arc<Route>)>,
@@ -119,6 +121,7 @@ pub(super) async fn make(
     });
     let signing_in = signing_in(ground, before).await?;
     let quotas = quotas(base, &config, before.map(|(kept, _)| kept));
+    let failures = failures(base, &config, before.map(|(kept, _)| kept));
     let sessions = sessions(base, &config, before.map(|(kept, _)| kept))?;
     let members = members(base, &config, before.map(|(kept, _)| kept));
     let own = vault.clone().map(|vault| vault as Arc<dyn Keys>);
@@ -136,6 +139,7 @@ pub(super) async fn make(
     let pipeline = Pipeline {
         routes: routes.iter().map(|(_, route)| Arc::clone(route)).collect(),
         limits: translate::limits(&config),
+        failures: Arc::clone(&failures.1),
         verifier: Arc::clone(&verifier),
         quotas: quotas.clone(),
         site: signing_in.as_ref().map(|(_, it)| it.site.clone()),
@@ -179,6 +183,7 @@ pub(super) async fn make(
             verifier,
             signing_in,
             quotas,
+            failures,
             sessions,
             members,
             behind: routes,
@@ -265,6 +270,22 @@ fn quotas(base: &Base, config: &Config, before: Option<&Kept>) -> Quotas {
     match before {
         Some(kept) => kept.quotas.reconfigured(&settings),
         None => Quotas::new(&settings, &base.clock),
+    }
+}
+
+/// The same memory of who failed, unless it is counted in another way now.
+fn failures(
+    base: &Base,
+    config: &Config,
+    before: Option<&Kept>,
+) -> (failures::Settings, Arc<Failures>) {
+    let settings = translate::failures(config);
+    match before.map(|kept| &kept.failures) {
+        Some((same, held)) if *same == settings => (settings, Arc::clone(held)),
+        Some(_) | None => {
+            let fresh = Failures::new(&settings, base.clock.clone());
+            (settings, Arc::new(fresh))
+        }
     }
 }
 

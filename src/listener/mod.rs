@@ -1,26 +1,41 @@
 //! Stage 1: connections.
 //!
-//! - **Protects** everything from plaintext, weak TLS, handshakes that never finish and connections without number.
-//! - **Assumes** nothing about who connects.
-//! - **Hands on** requests as HTTP understood them, each with the [`Peer`] it came from.
+//! - **Protects** everything from plaintext, weak TLS, handshakes that never finish and connections without number, of all
+//!   and of each address.
+//! - **Assumes** nothing about who connects, but that listed proxies say the truth about it.
+//! - **Hands on** requests as HTTP understood them, each with the [`Peer`] it came from and the certificate that it showed.
 //! - **Refuses** TLS below the configured version, any cipher without authentication and forward secrecy, connections
-//!   over the cap, and heads that do not arrive in time.
+//!   over the caps, certificates that nobody vouches for, and heads that do not arrive in time.
 //!
 //! The listener drains: once told to stop it accepts no more, lets requests in flight finish, and closes what is left at
 //! the deadline.
 
 pub mod activity;
 pub mod connection;
+pub mod descriptors;
+pub mod door;
+pub mod frames;
 mod leaving;
+pub mod mutual;
+pub mod parting;
+pub mod patience;
+mod porter;
+pub mod proxy;
 pub mod room;
 pub mod tls;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,13 +43,17 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
 
+use crate::auth::ClientCertificate;
 use crate::telemetry::Metrics;
 use crate::units::ByteSize;
 
 pub use connection::Serve;
 use leaving::{Door, Leaving};
+use mutual::Shown;
+use porter::{Guest, Met, Porter};
 pub use room::{Place, Rooms};
 
 /// What bounds a connection. Every field has a safe default.
@@ -42,11 +61,15 @@ pub use room::{Place, Rooms};
 pub struct Settings {
     /// Connections held at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// Who may connect.
+    pub door: door::Settings,
+    /// Proxies that must say by the PROXY protocol for whom they connect.
+    pub proxies: Vec<IpNet>,
     /// Requests worked on at once; more are turned away with 503, so that those admitted keep their pace.
     pub requests: usize,
     /// Long-lived streams open at once, which do not count among the requests.
     pub streams: usize,
-    /// Time for a TLS handshake, from accept to the first application byte.
+    /// Time for a TLS handshake, and as long before it for what a proxy says.
     pub handshake_timeout: Duration,
     /// Time for a request head to arrive, and so the longest time that a connection may be without a request.
     pub head_timeout: Duration,
@@ -68,6 +91,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections: 10_000,
+            door: door::Settings::default(),
+            proxies: Vec::new(),
             requests: 2_000,
             streams: 10_000,
             handshake_timeout: Duration::from_secs(10),
@@ -83,12 +108,14 @@ impl Default for Settings {
 }
 
 /// The other end of a connection, and what the connection itself proved.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
-    /// The address that connected.
+    /// The address that connected, or for which a proxy of ours did.
     pub address: SocketAddr,
     /// Whether the bytes travelled under our TLS.
     pub encrypted: bool,
+    /// The certificate that it proved to hold, where it showed one.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// A bound socket with all it needs to serve.
@@ -129,7 +156,8 @@ impl<S: Serve> Listener<S> {
         let first = gate.terms.load_full();
         let room = Arc::new(Semaphore::new(first.settings.connections));
         let rooms = Rooms::new(first.settings.requests, first.settings.streams);
-        let gate = Arc::new(gate);
+        let porter = Porter::new(&first.settings, Arc::clone(&gate.metrics));
+        let (gate, porter) = (Arc::new(gate), Arc::new(porter));
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -137,15 +165,22 @@ impl<S: Serve> Listener<S> {
                 accepted = accept(&socket, &room) => accepted,
                 () = &mut stop => break,
             };
-            while connections.try_join_next().is_some() {}
+            while let Some(ended) = connections.try_join_next() {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    porter.panicked();
+                }
+            }
             let (stream, address, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    pause_after(&error).await;
+                    pause_after(&error, &porter).await;
                     continue;
                 }
             };
-            let held = hold(&gate, stream, address, &rooms, leaving.door());
+            let Some(met) = porter.meet(&stream, address) else {
+                continue;
+            };
+            let held = hold(&gate, (stream, met), &porter, &rooms, leaving.door());
             connections.spawn(async move {
                 held.await;
                 drop(permit);
@@ -159,7 +194,10 @@ impl<S: Serve> Listener<S> {
             let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
                 break;
             };
-            let held = hold(&gate, stream, address, &rooms, leaving.door());
+            let Some(met) = porter.meet(&stream, address) else {
+                continue;
+            };
+            let held = hold(&gate, (stream, met), &porter, &rooms, leaving.door());
             connections.spawn(async move {
                 held.await;
                 drop(permit);
@@ -176,16 +214,16 @@ impl<S: Serve> Listener<S> {
 /// Holds one connection to its end.
 fn hold<S: Serve>(
     gate: &Arc<Gate<S>>,
-    stream: TcpStream,
-    address: SocketAddr,
+    (stream, met): (TcpStream, Met),
+    porter: &Arc<Porter>,
     rooms: &Arc<Rooms>,
     door: Door,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let (gate, rooms) = (Arc::clone(gate), Arc::clone(rooms));
+    let (gate, rooms, porter) = (Arc::clone(gate), Arc::clone(rooms), Arc::clone(porter));
     async move {
         let _counted = gate.metrics.connection();
         let terms = gate.terms.load_full();
-        gate.hold(&terms, stream, address, &rooms, door).await;
+        gate.hold(&terms, stream, met, &porter, &rooms, door).await;
     }
 }
 
@@ -193,48 +231,84 @@ impl<S: Serve> Gate<S> {
     async fn hold(
         &self,
         terms: &Terms,
-        stream: TcpStream,
-        address: SocketAddr,
+        mut stream: TcpStream,
+        met: Met,
+        porter: &Porter,
         rooms: &Arc<Rooms>,
         door: Door,
     ) {
         let settings = &terms.settings;
+        // What is boxed here is room that a connection needs for a moment or for one protocol; the task itself lives as long
+        // as the connection, and there are thousands of them.
+        let Some(guest) = Box::pin(porter.introduce(&mut stream, met)).await else {
+            return;
+        };
+        let Guest {
+            address,
+            handshake: shaking,
+            mut visitor,
+        } = guest;
         // Answers are small and latency is what callers feel; Nagle would hold them back.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(settings.write_timeout));
         let stream = Box::pin(stream);
         let Some(acceptor) = &terms.tls else {
+            drop(shaking);
+            visitor.arrived();
             let peer = Peer {
                 address,
                 encrypted: false,
+                certificate: None,
             };
             return self.serve(settings, stream, peer, false, rooms, door).await;
         };
-        let handshake = timeout(settings.handshake_timeout, acceptor.accept(stream));
-        let secured = match handshake.await {
-            Ok(Ok(secured)) => secured,
-            Ok(Err(error)) => {
-                self.metrics.handshake(false);
-                debug!(stage = "tls", %error, "handshake failed");
-                return;
-            }
-            Err(_) => return self.metrics.handshake(false),
+        let within = settings.handshake_timeout;
+        let secured = Box::pin(self.secure((acceptor, within), stream, porter, address));
+        let Some(secured) = secured.await else {
+            return;
         };
-        self.metrics.handshake(true);
-        let is_h2 = secured.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2);
-        self.serve(
-            settings,
-            secured,
-            Peer {
-                address,
-                encrypted: true,
-            },
-            is_h2,
-            rooms,
-            door,
-        )
-        .await;
+        drop(shaking);
+        visitor.arrived();
+        let (_, session) = secured.get_ref();
+        let is_h2 = session.alpn_protocol() == Some(tls::ALPN_H2);
+        let certificate = session
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .map(|der| Arc::new(ClientCertificate::read(der)));
+        if certificate.is_some() {
+            porter.shown(Shown::Accepted, address);
+        }
+        let peer = Peer {
+            address,
+            encrypted: true,
+            certificate,
+        };
+        self.serve(settings, secured, peer, is_h2, rooms, door)
+            .await;
+    }
+
+    /// The handshake, within its time.
+    async fn secure(
+        &self,
+        (acceptor, within): (&TlsAcceptor, Duration),
+        stream: Pin<Box<TimeoutStream<TcpStream>>>,
+        porter: &Porter,
+        address: SocketAddr,
+    ) -> Option<Box<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>>> {
+        let handshake = timeout(within, acceptor.accept(stream)).await;
+        self.metrics.handshake(matches!(handshake, Ok(Ok(_))));
+        match handshake {
+            Ok(Ok(secured)) => Some(Box::new(secured)),
+            Ok(Err(error)) => {
+                if let Some(shown) = Shown::in_failure(&error) {
+                    porter.shown(shown, address);
+                }
+                debug!(stage = "tls", %error, "handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     async fn serve<I>(
@@ -250,9 +324,9 @@ impl<S: Serve> Gate<S> {
     {
         let service = self.service.clone();
         if is_h2 {
-            connection::http2(io, peer, settings, service, rooms, door).await;
+            Box::pin(connection::http2(io, peer, settings, service, rooms, door)).await;
         } else {
-            connection::http1(io, peer, settings, service, rooms, door).await;
+            Box::pin(connection::http1(io, peer, settings, service, rooms, door)).await;
         }
     }
 }
@@ -282,13 +356,13 @@ async fn accept(
 
 /// Accept errors are of two kinds: the peer gave up (go on at once), or we ran out of something, such as file
 /// descriptors, where an immediate retry would spin.
-async fn pause_after(error: &io::Error) {
+async fn pause_after(error: &io::Error, porter: &Porter) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     ) {
-        warn!(stage = "tls", %error, "cannot accept connections");
+        porter.starved(error);
         sleep(Duration::from_millis(200)).await;
     }
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::envelope::Envelope;
 use super::fold::imitated;
 use super::json::{JsonError, Rules, check};
 use super::view::Json;
@@ -116,6 +117,7 @@ pub enum Filtered {
 #[derive(Clone, Debug)]
 pub struct Answer<'a> {
     body: &'a [u8],
+    envelope: Envelope<'a>,
     id: Option<Json<'a>>,
     result: Option<Json<'a>>,
     cache_scope: Option<Json<'a>>,
@@ -147,6 +149,7 @@ impl<'a> Answer<'a> {
         }
         let mut answer = Self {
             body,
+            envelope: Envelope::of(message),
             id: None,
             result: None,
             cache_scope: None,
@@ -191,6 +194,11 @@ impl<'a> Answer<'a> {
             self.lists.push((shape, member.value));
         }
         Ok(())
+    }
+
+    /// Its outside: whose answer it is.
+    pub const fn envelope(&self) -> &Envelope<'a> {
+        &self.envelope
     }
 
     /// The id of the request that this answers.

@@ -188,6 +188,22 @@ impl Id {
         (json.text().is_some() || json.integer().is_some()).then(|| Self(json.raw().into()))
     }
 
+    /// Whether this value is the id, however its sender spells it: servers write strings without escapes and numbers as
+    /// their own numbers come.
+    pub fn is(&self, json: Json<'_>) -> bool {
+        if self.raw() == json.raw() {
+            return true;
+        }
+        match json.text() {
+            Some(text) => serde_json::from_str::<String>(self.raw()).is_ok_and(|own| own == text),
+            None => {
+                let number = |raw: &str| raw.parse::<f64>().ok().filter(|one| one.is_finite());
+                let own = number(self.raw());
+                own.is_some() && own == number(json.raw())
+            }
+        }
+    }
+
     /// The JSON text.
     pub fn raw(&self) -> &str {
         &self.0

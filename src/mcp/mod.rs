@@ -10,6 +10,7 @@
 pub mod agreement;
 pub mod catalogue;
 pub mod decode;
+pub mod envelope;
 pub mod era;
 pub mod errors;
 pub mod fold;
@@ -27,6 +28,7 @@ pub mod view;
 pub use agreement::{Agreed, Disagreement, agree};
 pub use catalogue::{CatalogueLimits, Mirror, ToolHeaders};
 pub use decode::{DecodeError, Fault};
+pub use envelope::{Envelope, Misfit, Sort};
 pub use era::{Era, EraError, Revision};
 pub use glance::{Glance, glance};
 pub use json::{JsonError, Rules};

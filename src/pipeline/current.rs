@@ -189,7 +189,10 @@ impl Succession {
             .map(|credential| (AUTHORIZATION, credential.clone()));
         let headers: HeaderMap = shown.collect();
         let judged = match set.verifier.bearer(&headers, None) {
-            Ok(bearer) => set.verifier.verify(&bearer, route.resource()).await,
+            Ok(bearer) => {
+                let bearer = bearer.over(lens.principal().shown());
+                set.verifier.verify(&bearer, route.resource()).await
+            }
             Err(error) => Err(error),
         };
         match judged {

@@ -1,14 +1,15 @@
 //! Stage 7 as the pipeline does it: sends what was cleared, judges the head of the answer, and relays the rest.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ReplyBody;
-use super::denial::Denial;
+use super::denial::{Answer, Denial};
 use super::lens::Lens;
 use super::respond::plain;
+use super::route::Route;
 use super::screen::Cleared;
 use super::{reply, stream};
 use crate::auth::Principal;
@@ -29,6 +30,8 @@ pub enum Relayed {
     /// The upstream does not know the tool. The caller gets this body, with status and headers as for a hidden tool: neither
     /// may be the upstream's, or they would tell the two apart.
     UnknownTool(Bytes),
+    /// The caller gets the status, and this body of ours or none at all.
+    Ours(Bytes),
 }
 
 /// Sends what was cleared and relays the answer.
@@ -40,24 +43,45 @@ pub enum Relayed {
 /// # Cancel safety
 /// Dropping the future ends the exchange with the upstream.
 pub async fn exchange(
+    (route, principal): (&Route, &Principal),
     cleared: Cleared,
     lens: Lens,
     seal: &SessionSeal,
     pace: Pace,
 ) -> Result<Response<ReplyBody>, Denial> {
     let id = cleared.id.clone();
-    let opens_session = cleared.opens_session;
-    let sent = match send(cleared, &lens).await {
-        Ok(sent) => sent,
-        Err(Unsent::Credential(error)) => return Err(withheld(&error, id.as_ref())),
-        Err(Unsent::Upstream(error)) => return Err(failed(&error, id.as_ref())),
+    let pass = match route.breaker().admit() {
+        Ok(pass) => pass,
+        Err(open) => return Err(failed(&open.into(), id.as_ref())),
     };
-    relay(sent, opens_session, lens, seal, pace)
-        .await
-        .map_err(|error| failed(&error, id.as_ref()))
+    match attempt(cleared, lens, seal, pace).await {
+        Ok(answer) => {
+            pass.succeeded();
+            Ok(answer)
+        }
+        Err(Unsent::Credential(error)) => Err(withheld(&error, id.as_ref())),
+        Err(Unsent::Upstream(error)) => {
+            match error.blame(principal.user().as_str()) {
+                Some(blame) => pass.failed(blame),
+                None => pass.succeeded(),
+            }
+            Err(failed(&error, id.as_ref()))
+        }
+    }
 }
 
-/// Why there is no answer at all.
+async fn attempt(
+    cleared: Cleared,
+    lens: Lens,
+    seal: &SessionSeal,
+    pace: Pace,
+) -> Result<Response<ReplyBody>, Unsent> {
+    let opens_session = cleared.opens_session;
+    let sent = send(cleared, &lens).await?;
+    Ok(relay(sent, opens_session, lens, seal, pace).await?)
+}
+
+/// Why there is no answer.
 #[derive(Debug)]
 enum Unsent {
     Credential(CredentialError),
@@ -141,6 +165,10 @@ async fn relay(
     let mut response = match relayed {
         Relayed::Answer(response) => response,
         Relayed::UnknownTool(body) => return Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
+        Relayed::Ours(body) => {
+            outgoing.remove(CONTENT_TYPE);
+            plain(status, HeaderMap::new(), body)
+        }
     };
     *response.status_mut() = status;
     // A body that was rewritten into JSON keeps its own label.
@@ -211,7 +239,16 @@ fn failed(error: &UpstreamError, id: Option<&Id>) -> Denial {
         error.public(),
         Some(data),
     );
-    Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error))
+    let mut denial =
+        Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error));
+    if let (UpstreamError::Open(open), Answer::Rpc { headers, .. }) = (error, &mut denial.answer) {
+        // Whole seconds (RFC 9110 section 10.2.3), never fewer than are left.
+        let seconds = open.retry_after.as_millis().div_ceil(1000).max(1);
+        if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {
+            headers.insert(RETRY_AFTER, seconds);
+        }
+    }
+    denial
 }
 
 /// What the caller can do about a credential that is not there. An error of the protocol that asks for a visit to a web

@@ -1,6 +1,7 @@
 //! The stages as the pipeline calls them, each with the translation of its refusals, and the doors that need no token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,8 +16,9 @@ use super::route::Route;
 use super::screen::Cleared;
 use super::trail;
 use crate::auth::{AuthError, Challenge, Principal, Verifier};
+use crate::limits::failures::Failures;
 use crate::limits::{Armed, cors};
-use crate::listener::Place;
+use crate::listener::{Peer, Place};
 use crate::mcp::Operation;
 use crate::quota::shared::Shared;
 use crate::quota::{Admission, Allowance, Charge, QuotaError, Quotas};
@@ -51,20 +53,50 @@ impl Envelope {
 /// Stage 3. The fast way is a look into memory; only a token that was never seen may have to wait for keys.
 pub(super) async fn authenticate(
     verifier: &Verifier,
+    failures: &Failures,
     head: &Parts,
+    peer: &Peer,
     route: &Route,
 ) -> Result<Arc<Principal>, Denial> {
-    let refused = |error: AuthError| unauthenticated(&error, route);
+    let address = peer.address.ip();
+    let refused = |error: AuthError| {
+        if error.blames_credential() {
+            if let Some(wait) = failures.wait(address) {
+                return too_many_failures(wait);
+            }
+            failures.count(address);
+        }
+        unauthenticated(&error, route)
+    };
     let bearer = verifier
         .bearer(&head.headers, head.uri.query())
-        .map_err(refused)?;
-    match verifier.cached(&bearer, route.resource()) {
-        Some(principal) => Ok(principal),
-        None => verifier
-            .verify(&bearer, route.resource())
-            .await
-            .map_err(refused),
+        .map_err(refused)?
+        .over(peer.certificate.as_ref());
+    if let Some(principal) = verifier.cached(&bearer, route.resource()) {
+        return Ok(principal);
     }
+    if let Some(wait) = failures.wait(address) {
+        return Err(too_many_failures(wait));
+    }
+    verifier
+        .verify(&bearer, route.resource())
+        .await
+        .map_err(refused)
+}
+
+/// The answer to an address from which too many bad credentials came of late.
+fn too_many_failures(wait: Duration) -> Denial {
+    let mut denial = Denial::http(
+        Stage::Auth,
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_failures",
+        "Too many bad credentials came from this address; try again later",
+    );
+    if let Answer::Http { headers, .. } = &mut denial.answer {
+        let seconds = wait.as_secs().saturating_add(1);
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    denial
 }
 
 fn unauthenticated(error: &AuthError, route: &Route) -> Denial {
@@ -127,7 +159,8 @@ pub(super) async fn charge(
 
 /// What this gateway admitted, the fleet has to admit as well.
 async fn settle(fleet: &Shared, admission: &mut Admission, charge: &Charge) -> Result<(), Denial> {
-    match fleet.charge(charge).await.map_err(over)? {
+    // Boxed, as everything that most requests have no use for.
+    match Box::pin(fleet.charge(charge)).await.map_err(over)? {
         Some(verdict) => admission.settle(charge, verdict).map_err(over),
         None => Ok(()),
     }
@@ -217,7 +250,6 @@ pub(super) fn no_such_path() -> Denial {
 
 /// The answer while no audit line can be written.
 pub(super) fn unrecorded(encrypted: bool) -> Response<ReplyBody> {
-    tracing::warn!("refused, because the audit trail cannot be written");
     let denial = unavailable(
         "audit_unavailable",
         "The gateway cannot record requests at the moment and so serves none",

@@ -14,7 +14,9 @@ use super::screen::{Cleared, View};
 use super::tally::{Failed, Tally};
 use crate::auth::Principal;
 use crate::clock::Timestamp;
-use crate::mcp::{self, Filtered, Id, Item, Kind, Limits, ListError, ListShape, Message};
+use crate::mcp::json::check;
+use crate::mcp::{self, Filtered, Id, Item, Json, Kind, Limits, ListShape, Message, Rules};
+use crate::mcp::{Envelope, Glance, Misfit, Sort};
 use crate::mcp::{errors, errors::ReplyTo};
 use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
@@ -38,6 +40,17 @@ pub enum Seen {
     Instead(Bytes),
     /// The upstream does not know the tool. The caller gets this, and nothing of how the upstream put it.
     UnknownTool(Bytes),
+    /// It is not for this caller, who gets nothing.
+    Hidden,
+}
+
+/// Where a message of the upstream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is all that the upstream answers.
+    Whole,
+    /// It is one event of a stream.
+    Event,
 }
 
 /// The eyes with which one answer is read.
@@ -136,46 +149,114 @@ impl Lens {
     /// One message of the upstream as this caller may see it.
     ///
     /// # Errors
-    /// [`UpstreamError::Unreadable`] when it could hide a list from us.
-    pub fn message(&self, message: &Bytes) -> Result<Seen, UpstreamError> {
+    /// [`UpstreamError::Unreadable`] when it could hide a list from us or is no message, [`UpstreamError::Foreign`] when it
+    /// answers another request. What is larger than any such mistake needs to be is not looked at so closely.
+    pub fn message(&self, message: &Bytes, place: Place) -> Result<Seen, UpstreamError> {
+        if self.view == View::List {
+            return self.filter(message, place);
+        }
         let seen = mcp::glance(message);
-        if let View::Call(name) = &self.view
+        if let Some(id) = &self.id
             && message.len() <= SMALL
         {
-            if seen.task
-                && let Some(task_id) = mcp::tasks::created(message)
+            let body = check(message, Rules::ANSWER).map_err(unreadable)?;
+            self.fits(&Envelope::of(body), id, place)?;
+            if let View::Call(name) = &self.view
+                && let Some(unknown) = self.called(message, seen, name)
             {
-                self.route.tasks().note(task_id, &self.principal);
-            }
-            if seen.failure && errors::is_unknown_tool(message, name) {
-                self.failed.mark();
-                return Ok(Seen::UnknownTool(errors::unknown_tool(
-                    self.id.as_ref().into(),
-                    name,
-                )));
-            }
-            if seen.failure && errors::is_failure(message) {
-                self.failed.mark();
+                return Ok(unknown);
             }
         }
-        if self.view != View::List && !seen.list {
+        if seen.task && place == Place::Event && self.is_of_a_foreign_task(message) {
+            return Ok(Seen::Hidden);
+        }
+        if !seen.list {
             return Ok(Seen::Same);
         }
-        self.filter(message)
-            .map_err(|error| UpstreamError::Unreadable(error.to_string()))
+        self.filter(message, place)
     }
 
-    fn filter(&self, message: &Bytes) -> Result<Seen, ListError> {
+    /// Looks at the answer to a call, for what has to be remembered of it, and for an unknown tool.
+    fn called(&self, message: &[u8], seen: Glance, name: &str) -> Option<Seen> {
+        if seen.task
+            && let Some(task_id) = mcp::tasks::created(message)
+        {
+            self.route.tasks().note(&task_id, &self.principal);
+        }
+        if seen.failure && errors::is_unknown_tool(message, name) {
+            self.failed.mark();
+            let id = self.id.as_ref().into();
+            return Some(Seen::UnknownTool(errors::unknown_tool(id, name)));
+        }
+        if seen.failure && errors::is_failure(message) {
+            self.failed.mark();
+        }
+        None
+    }
+
+    /// The upstream's own words with which it refuses a request (400 to 499), as far as they may pass: a JSON-RPC error that
+    /// answers this request or none in particular. Web pages and the like tell of its insides.
+    pub fn refusal(&self, message: &[u8]) -> Seen {
+        let Some(id) = &self.id else {
+            return Seen::Hidden;
+        };
+        let body = check(message, Rules::ANSWER).ok();
+        let fits = |body: &Json<'_>| {
+            body.member("error").is_some() && Envelope::of(*body).sort(id) == Ok(Sort::Answer)
+        };
+        if body.filter(fits).is_none() {
+            self.failed.mark();
+            return Seen::Hidden;
+        }
+        match &self.view {
+            View::Call(name) => {
+                let seen = mcp::glance(message);
+                self.called(message, seen, name).unwrap_or(Seen::Same)
+            }
+            View::List | View::Other => Seen::Same,
+        }
+    }
+
+    /// The request's id, if an answer is due.
+    pub const fn id(&self) -> Option<&Id> {
+        self.id.as_ref()
+    }
+
+    /// Whether a message may come back to the request with this id, there.
+    fn fits(&self, envelope: &Envelope<'_>, id: &Id, place: Place) -> Result<(), UpstreamError> {
+        match envelope.sort(id) {
+            Ok(Sort::Answer) => Ok(()),
+            Ok(Sort::Notification) if place == Place::Event => Ok(()),
+            // Only servers up to 2025-11-25 ask questions of their own, and only on streams.
+            Ok(Sort::Question) if place == Place::Event && !self.modern => Ok(()),
+            Ok(Sort::Notification) => Err(unreadable("a notification and no answer")),
+            Ok(Sort::Question) => Err(unreadable("a request of the server")),
+            Err(Misfit::Foreign) => Err(UpstreamError::Foreign),
+            Err(misfit) => Err(unreadable(misfit)),
+        }
+    }
+
+    /// Whether a message of the server tells of somebody else's task.
+    fn is_of_a_foreign_task(&self, message: &[u8]) -> bool {
+        mcp::tasks::spoken_of(message)
+            .is_some_and(|task_id| self.route.tasks().is_foreign(&task_id, &self.principal))
+    }
+
+    fn filter(&self, message: &Bytes, place: Place) -> Result<Seen, UpstreamError> {
         if let Some(recalled) = self.recall(message) {
             return Ok(match recalled {
                 Recalled::Same => Seen::Same,
                 Recalled::Instead(body) => Seen::Instead(body),
             });
         }
-        let answer = mcp::Answer::read(message)?;
+        let answer = mcp::Answer::read(message).map_err(unreadable)?;
+        if let Some(id) = &self.id {
+            self.fits(answer.envelope(), id, place)?;
+        }
         self.route.catalogue().learn(&answer);
         self.learn_tools(&answer);
-        let filtered = answer.filter(&mut |item| self.keeps(item), self.modern)?;
+        let filtered = answer.filter(&mut |item| self.keeps(item), self.modern);
+        let filtered = filtered.map_err(unreadable)?;
         self.remember(message, &answer, &filtered);
         Ok(match filtered {
             Filtered::Unchanged => Seen::Same,
@@ -263,4 +344,8 @@ impl Lens {
         };
         self.route.policies().lists(&self.principal, ask)
     }
+}
+
+fn unreadable(why: impl ToString) -> UpstreamError {
+    UpstreamError::Unreadable(why.to_string())
 }

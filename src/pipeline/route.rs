@@ -12,6 +12,7 @@ use crate::mcp::ToolHeaders;
 use crate::policy::Policies;
 use crate::telemetry::metrics;
 use crate::upstream::Upstream;
+use crate::upstream::breaker::Breaker;
 
 /// What a route is made of.
 pub struct RouteParts {
@@ -33,6 +34,8 @@ pub struct RouteParts {
     pub answers: Answers,
     /// What names a workspace in its calls, where anything does.
     pub workspaces: Option<Workspaces>,
+    /// What leaves the server alone when it fails.
+    pub breaker: Arc<Breaker>,
     /// Its counters.
     pub meter: metrics::Route,
     /// What its lists have declared so far.
@@ -128,6 +131,11 @@ impl Route {
     /// Whose task is whose.
     pub const fn tasks(&self) -> &Arc<TaskOwners> {
         &self.parts.tasks
+    }
+
+    /// What leaves the server alone when it fails.
+    pub const fn breaker(&self) -> &Arc<Breaker> {
+        &self.parts.breaker
     }
 
     /// Its counters.

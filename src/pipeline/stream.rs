@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::body::ReplyBody;
 use super::current::{Over, Succession};
 use super::exchange::Relayed;
-use super::lens::{Lens, Seen};
+use super::lens::{Lens, Place, Seen};
 use super::screen::View;
 use crate::auth::AuthError;
 use crate::mcp::sse::{Event, Reader, rewrite};
@@ -117,6 +117,10 @@ struct Relay {
     /// When the caller's token no longer allows a stream that has no end of its own.
     authority: Instant,
     heard: Instant,
+    /// When the event began that is still coming in, if one is.
+    half: Option<Instant>,
+    /// How long one event may take.
+    total: Duration,
     spoke: Instant,
     ready: VecDeque<Bytes>,
     /// Whether the response that the caller waits for has come by.
@@ -127,14 +131,17 @@ struct Relay {
 impl Relay {
     fn new(body: Incoming, lens: Lens, pace: Pace) -> Self {
         let now = Instant::now();
+        let total = lens.route().upstream().total_timeout();
         Self {
             body,
+            total,
             reader: Reader::new(lens.route().answers().event_bytes),
             idle: lens.route().upstream().idle_timeout(),
             authority: now + lens.authority(),
             lens,
             pace,
             heard: now,
+            half: None,
             spoke: now,
             ready: VecDeque::new(),
             answered: false,
@@ -242,6 +249,7 @@ impl Relay {
             return Ok(Step::Over(over));
         }
         let outlives = self.pace.succession.as_ref().and_then(Succession::until);
+        let patience = self.patience();
         tokio::select! {
             frame = self.body.frame() => match frame {
                 None => Ok(Step::End),
@@ -253,7 +261,7 @@ impl Relay {
             },
             () = sleep_until(self.authority) => Ok(Step::End),
             () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
-            () = sleep_until(self.heard + self.idle) => Err(UpstreamError::IdleTimeout),
+            () = sleep_until(patience) => Err(UpstreamError::IdleTimeout),
             _ = self.pace.draining.changed(), if drained => Ok(Step::End),
             error = revoked(&mut self.pace.revoked, &self.lens) => Ok(Step::Over(Over::Refused(error))),
             () = replaced(&mut self.pace.succession) => Ok(Step::Replaced),
@@ -265,23 +273,58 @@ impl Relay {
     /// Looks at one event and puts what the caller may see of it in the queue.
     fn look(&mut self, event: Event) -> Result<Seen, UpstreamError> {
         let seen = match &event.data {
-            Some(data) if !data.is_empty() => self.lens.message(data)?,
+            Some(data) if !data.is_empty() => self.lens.message(data, Place::Event)?,
             _ => Seen::Same,
         };
         self.answered |= event
             .data
             .as_ref()
             .is_some_and(|data| self.lens.is_the_response(data));
+        let event = with_usable_id(event);
         self.ready.push_back(match &seen {
             Seen::Same => event.raw,
             Seen::Instead(data) | Seen::UnknownTool(data) => rewrite(&event, data),
+            // A client that resumes behind it must still know its id; without data nothing is dispatched.
+            Seen::Hidden => rewrite(&event, b""),
         });
         Ok(seen)
     }
 
     fn event(&mut self) -> Result<Option<Event>, UpstreamError> {
-        self.reader
-            .next_event()
-            .map_err(|_| UpstreamError::TooLarge)
+        let event = self.reader.next_event();
+        let event = event.map_err(|_| UpstreamError::TooLarge)?;
+        // One that comes drop by drop is never silent and never done.
+        self.half = match (&event, self.reader.pending()) {
+            (None, 1..) => self.half.or(Some(self.heard)),
+            _ => None,
+        };
+        Ok(event)
     }
+
+    /// When the upstream has been silent, or busy with one event, for too long.
+    fn patience(&self) -> Instant {
+        let silent = self.heard + self.idle;
+        self.half
+            .map_or(silent, |half| silent.min(half + self.total))
+    }
+}
+
+/// Longer than any honest id of an event.
+const EVENT_ID: usize = 1024;
+
+/// The event without its id, if a client could not send that back in a header (`Last-Event-ID`): too long, or with bytes
+/// that no header may hold.
+fn with_usable_id(mut event: Event) -> Event {
+    let is_usable =
+        |id: &Bytes| id.len() <= EVENT_ID && !id.iter().any(|byte| byte.is_ascii_control());
+    // An id with a NUL counts as none, but not to every client.
+    let has_nul = memchr::memchr(0, &event.raw).is_some();
+    if has_nul || !event.id.as_ref().is_none_or(is_usable) {
+        event.id = None;
+        event.raw = match &event.data {
+            Some(data) => rewrite(&event, data),
+            None => Bytes::new(),
+        };
+    }
+    event
 }

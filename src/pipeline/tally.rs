@@ -65,7 +65,8 @@ pub struct Tally {
     principal: Option<Arc<Principal>>,
     refused: Option<Stage>,
     exchange: Option<Duration>,
-    timed_out: bool,
+    /// How the exchange with the upstream failed, if it did.
+    failure: Option<UpstreamOutcome>,
     failed: Failed,
     stream: Option<Active>,
 }
@@ -81,7 +82,7 @@ impl Tally {
             principal: None,
             refused: None,
             exchange: None,
-            timed_out: false,
+            failure: None,
             failed: Failed::default(),
             stream: None,
         }
@@ -132,7 +133,9 @@ impl Tally {
     /// The request was refused.
     pub fn refused(&mut self, denial: &Denial) {
         self.refused = Some(denial.stage);
-        self.timed_out = denial.reason == "network_timeout";
+        if denial.stage == Stage::Upstream {
+            self.failure = failure(denial.reason);
+        }
         self.metrics.denied(denial.stage, denial.reason);
         match denial.stage {
             Stage::Auth => self.metrics.authenticated(judged(denial.reason)),
@@ -162,6 +165,9 @@ impl Tally {
         };
         if let Some((stage, reason)) = stage {
             self.refused = Some(stage);
+            if stage == Stage::Upstream {
+                self.failure = failure(reason);
+            }
             self.metrics.denied(stage, reason);
         }
         let Some(route) = &self.route else { return };
@@ -185,8 +191,7 @@ impl Tally {
 
     fn exchanged(&self) -> Option<UpstreamOutcome> {
         match (self.refused, self.exchange) {
-            (Some(Stage::Upstream), _) if self.timed_out => Some(UpstreamOutcome::Timeout),
-            (Some(Stage::Upstream), _) => Some(UpstreamOutcome::Broken),
+            (Some(Stage::Upstream), _) => self.failure,
             (_, Some(_)) => Some(UpstreamOutcome::Answered),
             (_, None) => None,
         }
@@ -200,6 +205,17 @@ impl Tally {
             None => ToolOutcome::Success,
         }
     }
+}
+
+/// How an exchange failed, by the reason of its refusal; none where nothing was sent.
+fn failure(reason: &str) -> Option<UpstreamOutcome> {
+    Some(match reason {
+        "upstream_unavailable" => return None,
+        "upstream_unreachable" => UpstreamOutcome::Unreachable,
+        "network_timeout" | "upstream_silent" => UpstreamOutcome::Timeout,
+        "upstream_failed" => UpstreamOutcome::ServerError,
+        _ => UpstreamOutcome::Broken,
+    })
 }
 
 /// What became of a credential, by the reason of its refusal (R212).

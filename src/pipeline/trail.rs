@@ -67,19 +67,37 @@ impl Trail {
         clock: &Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, NoRandomness> {
+        let mut trail = Self::begin_unread(peer, slot, clock, metrics, head.method.as_str())?;
+        trail.record(|record| {
+            record.method(head.method.as_str()).path(head.uri.path());
+            if let Some(agent) = head
+                .headers
+                .get(http::header::USER_AGENT)
+                .and_then(|agent| agent.to_str().ok())
+            {
+                record.user_agent(agent);
+            }
+        });
+        Ok(trail)
+    }
+
+    /// Begins the trail of octets that nobody could read as a request: of those there is nothing to say but who sent them.
+    ///
+    /// # Errors
+    /// When there is no randomness for a request id.
+    pub fn begin_unread(
+        peer: &Peer,
+        slot: Slot,
+        clock: &Clock,
+        metrics: Arc<Metrics>,
+        method: &str,
+    ) -> Result<Self, NoRandomness> {
         let request_id = request_id()?;
         let started = clock.monotonic();
         let mut record = Box::new(Record::new(Event::HttpRequest, clock.now(), &request_id));
-        record
-            .method(head.method.as_str())
-            .path(head.uri.path())
-            .address(peer.address.ip());
-        if let Some(agent) = head
-            .headers
-            .get(http::header::USER_AGENT)
-            .and_then(|agent| agent.to_str().ok())
-        {
-            record.user_agent(agent);
+        record.address(peer.address.ip());
+        if let Some(shown) = &peer.certificate {
+            record.detail("client_certificate", shown.described());
         }
         Ok(Self {
             line: Some((slot, record)),
@@ -87,7 +105,7 @@ impl Trail {
             clock: clock.clone(),
             started,
             stage_began: started,
-            tally: Tally::new(metrics, head.method.as_str()),
+            tally: Tally::new(metrics, method),
             admission: None,
         })
     }

@@ -14,6 +14,7 @@ mod keys;
 mod pairs;
 mod patterns;
 mod plain;
+pub mod totals;
 
 use std::borrow::Cow;
 
@@ -132,17 +133,17 @@ impl Tally {
 
 /// A text for a log line.
 pub fn text(text: &str) -> Cow<'_, str> {
-    text_by(Rules::Logs, text, &mut Tally::default())
+    totals::counting(|tally| text_by(Rules::Logs, text, tally))
 }
 
 /// A JSON value for a log line.
 pub fn json(value: &Value) -> Value {
-    json_by(Rules::Logs, value, &mut Tally::default())
+    totals::counting(|tally| json_by(Rules::Logs, value, tally))
 }
 
 /// The value of one named field, for a log line.
 pub fn field<'t>(name: &str, value: &'t str) -> Cow<'t, str> {
-    field_by(Rules::Logs, name, value, &mut Tally::default())
+    totals::counting(|tally| field_by(Rules::Logs, name, value, tally))
 }
 
 /// Bytes of unknown content: their text if they are text, else their number (R510).
@@ -244,7 +245,7 @@ fn member(
         other => nested(rules, other, depth - 1, tally),
     };
     // A name can itself be a secret: somebody may have used a token as the key of a map.
-    (text_by(Rules::Audit, name, tally).into_owned(), value)
+    (text_by(rules, name, tally).into_owned(), value)
 }
 
 /// The longest prefix of at most `limit` bytes that ends between characters, and how many bytes follow it.
@@ -256,5 +257,7 @@ fn within(text: &str, limit: usize) -> (&str, usize) {
     (kept, rest.len())
 }
 
+#[cfg(test)]
+mod props;
 #[cfg(test)]
 mod tests;

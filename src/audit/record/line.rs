@@ -22,24 +22,26 @@ impl<'o> Line<'o> {
         }
     }
 
-    /// The next member's name. Names are our own words, or quoted like any text.
-    fn name(&mut self, name: &str) -> &mut Vec<u8> {
-        if !std::mem::replace(&mut self.is_first, false) {
-            self.out.push(b',');
-        }
-        quoted(name, self.out);
-        self.out.push(b':');
+    /// The next member's name, one of our own words.
+    fn name(&mut self, name: &'static str) -> &mut Vec<u8> {
+        let mark: &[u8] = match std::mem::replace(&mut self.is_first, false) {
+            true => b"\"",
+            false => b",\"",
+        };
+        self.out.extend_from_slice(mark);
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
         self.out
     }
 
     /// A text.
-    pub(super) fn text(&mut self, name: &str, text: &str) -> &mut Self {
+    pub(super) fn text(&mut self, name: &'static str, text: &str) -> &mut Self {
         quoted(text, self.name(name));
         self
     }
 
     /// A text, or `null`.
-    pub(super) fn maybe(&mut self, name: &str, text: Option<&str>) -> &mut Self {
+    pub(super) fn maybe(&mut self, name: &'static str, text: Option<&str>) -> &mut Self {
         match text {
             Some(text) => self.text(name, text),
             None => self.raw(name, b"null"),
@@ -47,16 +49,17 @@ impl<'o> Line<'o> {
     }
 
     /// A whole number.
-    pub(super) fn number(&mut self, name: &str, number: u64) -> &mut Self {
-        // Writing to memory does not fail.
-        let _ = write!(self.name(name), "{number}");
-        self
+    pub(super) fn number(&mut self, name: &'static str, number: u64) -> &mut Self {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(number).as_bytes();
+        self.raw(name, digits)
     }
 
     /// An address, or `null`.
-    pub(super) fn address(&mut self, name: &str, address: Option<IpAddr>) -> &mut Self {
+    pub(super) fn address(&mut self, name: &'static str, address: Option<IpAddr>) -> &mut Self {
         match address {
             Some(address) => {
+                // Writing to memory does not fail.
                 let _ = write!(self.name(name), "\"{address}\"");
                 self
             }
@@ -65,22 +68,31 @@ impl<'o> Line<'o> {
     }
 
     /// What is JSON already.
-    pub(super) fn raw(&mut self, name: &str, json: &[u8]) -> &mut Self {
+    pub(super) fn raw(&mut self, name: &'static str, json: &[u8]) -> &mut Self {
         self.name(name).extend_from_slice(json);
         self
     }
 
-    /// A value of any kind.
+    /// A value of any kind, under a name of any kind.
     pub(super) fn value(&mut self, name: &str, value: &Value) -> &mut Self {
+        if !std::mem::replace(&mut self.is_first, false) {
+            self.out.push(b',');
+        }
+        quoted(name, self.out);
+        self.out.push(b':');
         // Writing to memory fails only if a map has keys that are no text, and these have.
-        if serde_json::to_writer(self.name(name), value).is_err() {
+        if serde_json::to_writer(&mut *self.out, value).is_err() {
             self.out.extend_from_slice(b"null");
         }
         self
     }
 
     /// An object inside this one.
-    pub(super) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Line<'_>)) -> &mut Self {
+    pub(super) fn object(
+        &mut self,
+        name: &'static str,
+        fill: impl FnOnce(&mut Line<'_>),
+    ) -> &mut Self {
         let mut inner = Line::open(self.name(name));
         fill(&mut inner);
         inner.close();

@@ -341,6 +341,12 @@ impl Record {
         }
     }
 
+    /// About how much memory it takes, so that what waits for a slow disk can be bounded.
+    pub(in crate::audit) fn weight(&self) -> usize {
+        let arguments = self.known.arguments.as_ref().map_or(0, String::capacity);
+        size_of::<Self>() + self.texts.0.capacity() + arguments + members(&self.details)
+    }
+
     /// Appends the line without its closing brace and `mac`: the body that the chain seals.
     pub(in crate::audit) fn write_body(&self, seq: u64, prev: &str, out: &mut Vec<u8>) {
         let text = |span: Option<Span>| span.map(|span| self.texts.get(span));
@@ -415,6 +421,27 @@ impl Record {
             line.value(name, value);
         }
     }
+}
+
+/// What a member costs beside its texts.
+const MEMBER: usize = 64;
+
+/// About how much memory these take.
+fn members(members: &Map<String, Value>) -> usize {
+    members
+        .iter()
+        .map(|(name, value)| name.len() + weight(value))
+        .sum()
+}
+
+fn weight(value: &Value) -> usize {
+    MEMBER
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(nested) => members(nested),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// The longest beginning of at most `limit` bytes that ends between characters.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Review;
+use super::door::{self, Mutual};
 use super::urls;
 use crate::config::raw;
 use crate::units::ByteSize;
@@ -71,6 +72,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// Time for the handshake.
     pub handshake_timeout: Duration,
+    /// Certificates of callers.
+    pub client_auth: Option<Mutual>,
 }
 
 /// Where the certificate comes from.
@@ -97,6 +100,15 @@ pub enum TlsVersion {
     V12,
     /// TLS 1.3.
     V13,
+}
+
+impl From<raw::TlsVersion> for TlsVersion {
+    fn from(written: raw::TlsVersion) -> Self {
+        match written {
+            raw::TlsVersion::V12 => Self::V12,
+            raw::TlsVersion::V13 => Self::V13,
+        }
+    }
 }
 
 /// Which web pages may call.
@@ -164,7 +176,8 @@ pub(super) fn mean(
             "make sure that only they reach it",
         );
     }
-    if raw.trusted_hops.is_none() && transport == Transport::BehindTlsProxy {
+    let is_hidden = raw.proxy_protocol.is_empty() && raw.trusted_hops.is_none();
+    if is_hidden && transport == Transport::BehindTlsProxy {
         review.warn(
             "listen.trusted_hops",
             "all callers will seem to come from the proxy",
@@ -225,10 +238,9 @@ fn transport(
         raw::PlainHttp::No | raw::PlainHttp::OnLoopback | raw::PlainHttp::Anywhere => {}
     }
     let no_tls = raw.behind_tls_proxy || raw.plain_http != raw::PlainHttp::No;
-    let files = raw
-        .tls
-        .as_ref()
-        .filter(|tls| tls.cert_file.is_some() || tls.key_file.is_some());
+    let files = raw.tls.as_ref().filter(|tls| {
+        tls.cert_file.is_some() || tls.key_file.is_some() || tls.client_auth.is_some()
+    });
     match (no_tls, files) {
         (true, Some(_)) => {
             let help = "remove it, or plain_http and behind_tls_proxy";
@@ -277,11 +289,9 @@ fn tls(raw: &raw::Listen, beyond: bool, state_dir: &Path, review: &mut Review) -
     };
     Tls {
         certificate,
-        min_version: match tls.min_version {
-            raw::TlsVersion::V12 => TlsVersion::V12,
-            raw::TlsVersion::V13 => TlsVersion::V13,
-        },
+        min_version: tls.min_version.into(),
         handshake_timeout: tls.handshake_timeout.0,
+        client_auth: tls.client_auth.as_ref().map(|it| door::mutual(it, review)),
     }
 }
 

@@ -37,14 +37,17 @@ use files::Look;
 pub(super) use files::{Changes, Files};
 
 /// Settings that are used once, when the process starts.
-const WHEN_STARTED: [&str; 14] = [
+const WHEN_STARTED: [&str; 17] = [
     "audit",
     "limits.connections",
+    "limits.handshakes",
+    "limits.per_address",
     "limits.requests",
     "limits.streams",
     "listen.address",
     "listen.behind_tls_proxy",
     "listen.plain_http",
+    "listen.proxy_protocol",
     "logs",
     "metrics",
     "quotas.when_store_is_down",

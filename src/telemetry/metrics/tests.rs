@@ -98,8 +98,16 @@ fn r209_r212_r213_r075_each_event_is_counted_under_its_name() {
     metrics.redacted("email", 3);
     metrics.jwks_loaded("okta", 2);
     metrics.jwks_failed("okta");
-    metrics.audit(5, 2);
-    metrics.audit(4, 3);
+    metrics.audit(&AuditFigures {
+        depth: 5,
+        errors: 2,
+        ..AuditFigures::default()
+    });
+    metrics.audit(&AuditFigures {
+        depth: 4,
+        errors: 3,
+        ..AuditFigures::default()
+    });
     metrics.certificate_expires(1_800_000_000);
     let text = metrics.render();
     for (series, expected) in [

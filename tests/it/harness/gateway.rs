@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sallygate::audit::disk::Machine;
 use sallygate::auth::ResourceId;
 use sallygate::auth::mint::{Grant, Mint, Minted};
 use sallygate::cli;
@@ -37,6 +38,9 @@ const GENEROUS: &str = "quotas:
     premium: { per_minute: 1000000 }
     enterprise: { per_minute: 1000000 }
 ";
+
+/// Tests about failures make many of them in a row; only those about the breaker want one.
+const NO_BREAKER: &str = "      breaker: { off: true }\n";
 
 /// What a test wants of its gateway.
 pub(crate) struct Plan {
@@ -182,10 +186,15 @@ impl Plan {
         let (config, _) = config::load(&file, &self.environment)
             .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
         let source = Some(cli::source(&file, &self.environment));
-        let gateway =
-            Gateway::start_from(&config, self.clock.clone(), self.waits, self.keys, source)
-                .await
-                .unwrap_or_else(|error| panic!("{error:?}"));
+        let gateway = Gateway::start_from(
+            &config,
+            self.clock.clone(),
+            self.waits,
+            (self.keys, Arc::new(Machine)),
+            source,
+        )
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}"));
         Rig {
             mint: Mint::new(&gateway::own_tokens(&config).unwrap(), self.clock).unwrap(),
             address: gateway.address,
@@ -202,8 +211,10 @@ impl Plan {
     fn yaml(&self, url: &str) -> String {
         let routes = self.routes.clone().unwrap_or_else(|| {
             format!(
-                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}",
-                self.route, self.upstream
+                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}{}",
+                self.route,
+                self.upstream,
+                if self.upstream.contains("breaker:") { "" } else { NO_BREAKER }
             )
         });
         format!(

@@ -111,7 +111,6 @@ fn spent(effort: &Effort) -> Usage {
     effort.pid.map(usage).unwrap_or_default()
 }
 
-#[allow(clippy::cast_precision_loss)]
 fn report(tally: &Tally, lasted: Duration, before: Usage, after: Usage) -> Value {
     let answers = tally.answers();
     let cpu = after.cpu_micros.saturating_sub(before.cpu_micros) as f64;

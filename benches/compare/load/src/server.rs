@@ -34,10 +34,11 @@ pub(crate) async fn serve(port: u16, tls: Option<TlsAcceptor>) -> Result<(), Fai
         tokio::task::spawn_local(async move {
             match tls {
                 None => connection(socket, answers).await,
-                Some(tls) => match tls.accept(socket).await {
-                    Ok(stream) => connection(stream, answers).await,
-                    Err(_) => (),
-                },
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(socket).await {
+                        connection(stream, answers).await;
+                    }
+                }
             }
         });
     }
