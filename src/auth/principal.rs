@@ -85,6 +85,11 @@ impl Principal {
         }
     }
 
+    /// The certificate that the caller showed, to be handed on.
+    pub const fn shown(&self) -> Option<&Arc<ClientCertificate>> {
+        self.certificate.as_ref()
+    }
+
     /// The certificate that the caller showed, where it showed one. It is no part of the [`class`](Self::class).
     pub fn certificate(&self) -> Option<&ClientCertificate> {
         self.certificate.as_deref()

@@ -96,16 +96,55 @@ impl Verifier {
     /// # Errors
     /// [`SetupError`] for the first setting that cannot be used.
     pub fn new(settings: &Settings, clock: Clock) -> Result<Self, SetupError> {
+        let fingerprints = Hmac::new(&random::bytes::<64>()?.into());
+        let issuers = issuers(settings, &clock, |_| None)?;
+        Self::with(settings, issuers, fingerprints, clock)
+    }
+
+    /// A verifier with other settings in the place of this one. It remembers no token, so whatever is no longer trusted is
+    /// refused at once; but the same token has the same fingerprint, and an issuer with the same settings for which `keeps`
+    /// says yes brings its keys along.
+    ///
+    /// # Errors
+    /// [`SetupError`] for the first setting that cannot be used.
+    pub fn succeeded(
+        &self,
+        settings: &Settings,
+        keeps: impl Fn(&IssuerSettings) -> bool,
+    ) -> Result<Self, SetupError> {
+        let held = |wanted: &IssuerSettings| {
+            self.issuers.iter().find_map(|issuer| match issuer {
+                Issuer::Foreign(settings, jwks) if settings == wanted && keeps(wanted) => {
+                    Some(Arc::clone(jwks))
+                }
+                Issuer::Own(..) | Issuer::Foreign(..) => None,
+            })
+        };
+        let issuers = issuers(settings, &self.clock, held)?;
+        let fingerprints = self.fingerprints.clone();
+        let next = Self::with(settings, issuers, fingerprints, self.clock.clone())?;
+        Ok(Self {
+            revoked: self.revoked.clone(),
+            ..next
+        })
+    }
+
+    fn with(
+        settings: &Settings,
+        issuers: Vec<Issuer>,
+        fingerprints: Hmac<Sha256>,
+        clock: Clock,
+    ) -> Result<Self, SetupError> {
         if settings.leeway > Settings::LEEWAY_MAX {
             return Err(SetupError::Leeway(settings.leeway));
         }
         Ok(Self {
-            issuers: issuers(settings, &clock)?,
+            issuers,
             leeway: settings.leeway,
             token_max_bytes: settings.token_max_bytes.as_usize(),
             clock,
             verified: Cache::new(settings.cache_capacity.max(1)),
-            fingerprints: Hmac::new(&random::bytes::<64>()?.into()),
+            fingerprints,
             revoked: None,
         })
     }
@@ -223,6 +262,17 @@ impl Verifier {
         let digest = mac.finalize().into_bytes();
         let (head, _) = digest.split_at(4);
         format!("tok_{}", random::to_hex(head))
+    }
+
+    /// Loads the keys of the foreign issuers that the verifier before this one did not bring along. Those that fail are named.
+    pub async fn load_keys_unlike(&self, before: &Self) -> Vec<(String, JwksError)> {
+        let held = |jwks: &Arc<Jwks>| before.key_sources().any(|one| Arc::ptr_eq(one, jwks));
+        let new = self.key_sources().filter(|jwks| !held(jwks));
+        let loads = new.map(|jwks| async move {
+            let outcome = jwks.refresh().await;
+            outcome.err().map(|error| (jwks.name().to_owned(), error))
+        });
+        join_all(loads).await.into_iter().flatten().collect()
     }
 
     /// Loads the keys of all foreign issuers at once. Those that fail are named and tried again later.
@@ -345,7 +395,11 @@ impl Issuer {
     }
 }
 
-fn issuers(settings: &Settings, clock: &Clock) -> Result<Vec<Issuer>, SetupError> {
+fn issuers(
+    settings: &Settings,
+    clock: &Clock,
+    held: impl Fn(&IssuerSettings) -> Option<Arc<Jwks>>,
+) -> Result<Vec<Issuer>, SetupError> {
     let mut issuers = Vec::new();
     if let Some(own) = &settings.own {
         if own.issuer.is_empty() {
@@ -355,11 +409,17 @@ fn issuers(settings: &Settings, clock: &Clock) -> Result<Vec<Issuer>, SetupError
     }
     for issuer in &settings.issuers {
         check_issuer(issuer, &issuers)?;
-        let jwks = Jwks::new(issuer, clock.clone()).map_err(|source| SetupError::Jwks {
-            name: issuer.name.clone(),
-            source,
-        })?;
-        issuers.push(Issuer::Foreign(issuer.clone(), Arc::new(jwks)));
+        let jwks = match held(issuer) {
+            Some(jwks) => jwks,
+            None => {
+                let jwks = Jwks::new(issuer, clock.clone()).map_err(|source| SetupError::Jwks {
+                    name: issuer.name.clone(),
+                    source,
+                })?;
+                Arc::new(jwks)
+            }
+        };
+        issuers.push(Issuer::Foreign(issuer.clone(), jwks));
     }
     if issuers.is_empty() {
         return Err(SetupError::NobodyTrusted);

@@ -1,6 +1,7 @@
 //! The command line: what each verb is called, how it is explained, and with which number it ends. Each verb has its own
 //! file and prints through [`Output`], so that tests read what people read.
 
+mod again;
 mod audit;
 mod check;
 mod config;
@@ -9,6 +10,7 @@ mod desk;
 mod init;
 mod keys;
 mod output;
+mod reload;
 mod run;
 mod serving;
 mod start;
@@ -23,6 +25,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{DEFAULT_FILE, Environment};
 
+pub use again::source;
 pub use output::Output;
 
 /// The security gateway in front of any MCP server.
@@ -62,6 +65,7 @@ pub enum Command {
     Vault(vault::VaultVerb),
     #[command(subcommand)]
     Store(store::Store),
+    Reload(reload::Reload),
 }
 
 /// Which configuration a verb reads.
@@ -107,6 +111,7 @@ pub fn run(cli: &Cli, env: &Environment, out: &mut Output<'_>) -> Exit {
         Command::User(user) => user.run(env, out),
         Command::Vault(vault) => vault.run(env, out),
         Command::Store(store) => store.run(env, out),
+        Command::Reload(reload) => reload.run(env, out),
     }
 }
 

@@ -1,16 +1,21 @@
 //! `sallygate run`: the gateway itself.
 
-use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
+use super::again::Again;
 use super::check::examine;
-use super::serving::{ordered_to_stop, runtime};
-use super::start::Source;
+use super::serving::{HangUps, Orders, runtime};
+use super::start;
 use super::{Exit, Output};
+use crate::audit::disk::Machine;
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Warning};
-use crate::gateway::{Gateway, log_settings};
+pub(super) use crate::gateway::explained;
+use crate::gateway::reload::{Cause, Reloader, Source};
+use crate::gateway::{Gateway, Waits, log_settings};
 use crate::listener::descriptors;
 use crate::telemetry::logs;
 
@@ -18,7 +23,8 @@ use crate::telemetry::logs;
 ///
 /// With --upstream, everything else has a safe default: TLS with a development certificate on 127.0.0.1:8443, a signing key
 /// made on the first run (both in .sallygate), the free tier's limits, an audit trail, and metrics on 127.0.0.1:9464. Make
-/// a token with `sallygate token mint`. SIGTERM drains: no new connections, requests in flight finish.
+/// a token with `sallygate token mint`. SIGTERM drains: no new connections, requests in flight finish. SIGHUP, or a change of
+/// the files, has the configuration read again; `sallygate reload` says what came of it.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -26,7 +32,7 @@ use crate::telemetry::logs;
 )]
 pub struct Run {
     #[command(flatten)]
-    source: Source,
+    source: start::Source,
     /// Refuse to start as long as anything is warned about, as `sallygate check --strict` does
     #[arg(long)]
     strict: bool,
@@ -46,8 +52,14 @@ impl Run {
         if let Err(error) = descriptors::raise() {
             tracing::warn!(%error, "the limit of file descriptors cannot be raised");
         }
-        match runtime().map(|runtime| runtime.block_on(serve(&config, out))) {
-            Ok(exit) => exit,
+        let again = Again::new(self.source.clone(), env, self.strict);
+        match runtime() {
+            Ok(runtime) => {
+                let exit = runtime.block_on(serve(&config, again, out));
+                // Somebody may still wait for a name to be resolved, which nobody needs any more.
+                runtime.shutdown_timeout(LEFT_OVER);
+                exit
+            }
             Err(error) => {
                 out.trouble(format_args!("the runtime cannot be started: {error}"));
                 Exit::Failed
@@ -76,20 +88,35 @@ impl Run {
     }
 }
 
-async fn serve(config: &Config, out: &mut Output<'_>) -> Exit {
-    let gateway = match Gateway::start(config, Clock::system()).await {
-        Ok(gateway) => gateway,
+/// How long work that nobody waits for may hold the end of the process.
+const LEFT_OVER: Duration = Duration::from_secs(1);
+
+async fn serve(config: &Config, again: Again, out: &mut Output<'_>) -> Exit {
+    // Heard before anything is started, since unheard they would end the process.
+    let heard = Orders::heard().and_then(|orders| Ok((orders, HangUps::heard()?)));
+    let (orders, hang_ups) = match heard {
+        Ok(heard) => heard,
         Err(error) => {
-            out.trouble(explained(&error));
+            out.trouble(format_args!("signals cannot be received: {error}"));
             return Exit::Failed;
         }
     };
+    let (clock, waits) = (Clock::system(), Waits::default());
+    let again = Some(Arc::new(again) as Arc<dyn Source>);
+    let gateway =
+        match Gateway::start_from(config, clock, waits, (None, Arc::new(Machine)), again).await {
+            Ok(gateway) => gateway,
+            Err(error) => {
+                out.trouble(explained(&error));
+                return Exit::Failed;
+            }
+        };
     if let Some(ca) = &gateway.ca_file {
         tracing::info!(ca_file = %ca.display(), "development certificate: clients must trust this authority");
     }
-    if let Err(error) = ordered_to_stop().await {
-        out.trouble(format_args!("signals cannot be received: {error}"));
-    }
+    let reloading = tokio::spawn(reload_at(hang_ups, Arc::clone(&gateway.reloader)));
+    orders.stopped().await;
+    reloading.abort();
     if gateway.drain().await {
         Exit::Done
     } else {
@@ -97,19 +124,12 @@ async fn serve(config: &Config, out: &mut Output<'_>) -> Exit {
     }
 }
 
-/// An error with everything that led to it, on one line.
-pub(super) fn explained(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+async fn reload_at(mut hang_ups: HangUps, reloader: Arc<Reloader>) {
+    loop {
+        hang_ups.next().await;
+        // What came of it is logged, recorded and counted where it is decided.
+        let _ = reloader.reload(Cause::Signal).await;
     }
-    text
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ const SIGNING_KEY_ID: &str = "local";
 /// Stands in for an upstream where none is needed, to make tokens for instance.
 const NO_UPSTREAM: &str = "http://127.0.0.1:1/mcp";
 
+/// What is said where there is no configuration.
+pub(super) const NO_FILE: &str = "there is no sallygate.yaml here; name an upstream (--upstream URL) or a file (--config FILE), or run \
+     `sallygate init`";
+
 /// Where a configuration comes from.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Source {
@@ -44,22 +48,38 @@ impl Source {
         env: &Environment,
         out: &mut Output<'_>,
     ) -> Option<(Config, Vec<Warning>)> {
+        match self.read(env) {
+            Some(read) => complete(read, out),
+            None => {
+                out.trouble(NO_FILE);
+                None
+            }
+        }
+    }
+
+    /// What a configuration says, without a key of its own where it names none; `None` where there is no configuration.
+    pub(super) fn read(
+        &self,
+        env: &Environment,
+    ) -> Option<Result<(Config, Vec<Warning>), config::Mistakes>> {
         let env = match &self.listen {
             Some(address) => env.with("SALLYGATE_LISTEN__ADDRESS", address),
             None => env.clone(),
         };
-        let read = match (&self.upstream, self.file()) {
-            (Some(url), _) => config::from_upstream(url, &env),
-            (None, Some(file)) => config::load(&file, &env),
-            (None, None) => {
-                out.trouble(
-                    "there is no sallygate.yaml here; name an upstream (--upstream URL) or a file (--config FILE), or run \
-                     `sallygate init`",
-                );
-                return None;
-            }
-        };
-        complete(read, out)
+        match (&self.upstream, self.file()) {
+            (Some(url), _) => Some(config::from_upstream(url, &env)),
+            (None, Some(file)) => Some(config::load(&file, &env)),
+            (None, None) => None,
+        }
+    }
+
+    /// The configuration in this file.
+    pub(super) fn of_file(file: PathBuf) -> Self {
+        Self {
+            file: Some(file),
+            upstream: None,
+            listen: None,
+        }
     }
 
     /// The same without an upstream, for verbs that talk to none.

@@ -4,6 +4,7 @@
 //! (`overrides`), the tree against the schema (`shape`), the raw twin (`raw`), and last the meant form ([`Config`]),
 //! which is plain data that cannot be wrong. Every step notes all its mistakes; a file with five mistakes says so once.
 
+mod difference;
 mod document;
 mod environment;
 mod lint;
@@ -18,7 +19,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use document::{MAX_BYTES, MAX_DEPTH};
 pub use environment::Environment;
@@ -94,6 +95,27 @@ pub fn from_upstream(url: &str, env: &Environment) -> Result<(Config, Vec<Warnin
         .map_err(|list| Mistakes { file: None, list })
 }
 
+/// The folder for what the gateway keeps, also out of a configuration that has mistakes elsewhere: there the gateway that
+/// runs with it can be found. `None` when the file cannot be read at all.
+pub fn state_dir(file: &Path, env: &Environment) -> Option<PathBuf> {
+    let root = document::read(&read_bounded(file).ok()?).ok()?;
+    let written = env.value("SALLYGATE_STATE_DIR").map(str::to_owned);
+    let named = written.or_else(|| scalar(&root, "state_dir"));
+    let base = file.parent().unwrap_or(Path::new(""));
+    Some(base.join(named.unwrap_or_else(raw::Config::standard_state_dir)))
+}
+
+fn scalar(root: &Node, key: &str) -> Option<String> {
+    let Value::Table(entries) = &root.value else {
+        return None;
+    };
+    let entry = entries.iter().find(|entry| entry.key == key)?;
+    match &entry.node.value {
+        Value::Scalar { text, .. } => Some(text.clone()),
+        Value::List(_) | Value::Table(_) => None,
+    }
+}
+
 /// Whether a configuration without any key is complete.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keys {
@@ -112,6 +134,7 @@ fn understand(
     let shape = shape::check(&root, &schema, env);
     mistakes.extend(shape.mistakes);
     warnings.extend(shape.warnings);
+    let written = difference::Written::of(&shape.value);
     let raw: raw::Config = match serde_json::from_value(shape.value) {
         Ok(raw) => raw,
         Err(error) if mistakes.is_empty() => return Err(vec![Mistake::new("", error.to_string())]),
@@ -135,7 +158,10 @@ fn understand(
         mistakes.extend(review.mistakes.into_iter().filter(sound));
     }
     match config {
-        Some(config) if mistakes.is_empty() => Ok((config, in_order(warnings))),
+        Some(mut config) if mistakes.is_empty() => {
+            config.written = written;
+            Ok((config, in_order(warnings)))
+        }
         _ => Err(in_order(mistakes)),
     }
 }

@@ -13,6 +13,7 @@
 //! | `POST /sessions/{id}/revoke`, `/clients/{id}/revoke`, `/tokens/{jti}/revoke` | ends one of these |
 //! | `GET /vault/status`, `POST /vault/import` | what is sealed under which key; secrets from another store |
 //! | `POST /vault/rotate`, `GET /vault/rotation` | begins to seal everything anew; waits for it, and says how far it is |
+//! | `POST /reload` | reads the configuration again and puts it in force, or says what is wrong with it |
 //! | `GET /store/status`, `POST /store/backup` | what is kept where, and a copy of it in a file |
 
 mod ask;

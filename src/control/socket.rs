@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -74,7 +75,7 @@ pub struct Control {
     path: PathBuf,
     /// The user that the gateway runs as.
     pub(super) uid: u32,
-    verbs: Arc<Verbs>,
+    verbs: Arc<ArcSwap<Verbs>>,
 }
 
 impl Control {
@@ -83,6 +84,17 @@ impl Control {
     /// # Errors
     /// [`ControlError`].
     pub async fn bind(state_dir: &Path, verbs: Arc<Verbs>) -> Result<Self, ControlError> {
+        Self::bind_to(state_dir, Arc::new(ArcSwap::new(verbs))).await
+    }
+
+    /// The same with verbs that may be replaced by others.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn bind_to(
+        state_dir: &Path,
+        verbs: Arc<ArcSwap<Verbs>>,
+    ) -> Result<Self, ControlError> {
         let path = state_dir.join(SOCKET);
         own_folder(state_dir)?;
         clear(state_dir, &path).await?;
@@ -108,7 +120,8 @@ impl Control {
             };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let verbs = Arc::clone(&self.verbs);
+                    // Those of the configuration in force.
+                    let verbs = self.verbs.load_full();
                     tokio::spawn(converse(stream, verbs, self.uid, place));
                 }
                 Err(error) => {

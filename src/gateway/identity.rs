@@ -10,19 +10,20 @@ use sha2::Sha256;
 use super::{StartError, settings, translate};
 use crate::account::{self, Account};
 use crate::audit::Sink;
+use crate::auth::settings::OwnSettings;
 use crate::auth::{Mint, ResourceId, Verifier};
 use crate::clock::Clock;
 use crate::config::{Config, CredentialKind, Route};
-use crate::grants::Grants;
+use crate::grants::{self, Grants};
 use crate::keyfile;
-use crate::login::Desk;
+use crate::login::{self, Desk};
 use crate::oauth::{self, Resource, Server};
 use crate::pipeline::front::Site;
 use crate::random;
 use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::store::{Key, Store, Table};
-use crate::vault::{Keeping, Vault};
+use crate::vault::{self, Keeping, Vault};
 
 /// The key of what is sealed, where the configuration names none.
 const SEALING_KEY: &str = "encryption.key";
@@ -48,6 +49,15 @@ fn keeps_credentials(config: &Config) -> bool {
     !config.providers.is_empty() || config.routes.iter().any(personal)
 }
 
+/// How credentials are kept, where any are.
+pub(super) fn vault_settings(config: &Config) -> Result<Option<vault::Settings>, StartError> {
+    if !keeps_credentials(config) {
+        return Ok(None);
+    }
+    let key = sealing_key(config)?;
+    Ok(Some(settings::vault(config, Some(key))))
+}
+
 /// The vault, where anything is kept in it.
 pub(crate) async fn vault(
     config: &Config,
@@ -55,11 +65,10 @@ pub(crate) async fn vault(
     audit: &Sink,
     clock: &Clock,
 ) -> Result<Option<Arc<Vault>>, StartError> {
-    if !keeps_credentials(config) {
-        return Ok(None);
+    match vault_settings(config)? {
+        Some(settings) => open(&settings, store, audit, clock).await.map(Some),
+        None => Ok(None),
     }
-    let key = sealing_key(config)?;
-    open(config, Some(key), store, audit, clock).await.map(Some)
 }
 
 /// The vault whether anything is kept in it or not, for the verbs about the vault itself. They make no key: one that is
@@ -72,19 +81,17 @@ pub(crate) async fn vault_itself(
 ) -> Result<Arc<Vault>, StartError> {
     let is_known = config.encryption_key.is_some() || config.state_dir.join(SEALING_KEY).exists();
     let key = is_known.then(|| sealing_key(config)).transpose()?;
-    open(config, key, store, audit, clock).await
+    open(&settings::vault(config, key), store, audit, clock).await
 }
 
-async fn open(
-    config: &Config,
-    key: Option<Secret<Vec<u8>>>,
+pub(super) async fn open(
+    settings: &vault::Settings,
     store: &Arc<dyn Store>,
     audit: &Sink,
     clock: &Clock,
 ) -> Result<Arc<Vault>, StartError> {
-    let settings = settings::vault(config, key);
     let store = Arc::clone(store);
-    let vault = Vault::open(store, &settings, clock.clone(), audit.clone()).await;
+    let vault = Vault::open(store, settings, clock.clone(), audit.clone()).await;
     Ok(Arc::new(vault.map_err(StartError::Vault)?))
 }
 
@@ -99,37 +106,66 @@ pub(super) struct Ground<'g> {
     pub(super) clock: &'g Clock,
 }
 
+/// Everything that the operator decided about signing in.
+#[derive(PartialEq)]
+pub(super) struct Wishes {
+    own: OwnSettings,
+    grants: grants::Settings,
+    login: login::Settings,
+    oauth: oauth::Settings,
+    account: account::Settings,
+    resources: Vec<Resource>,
+}
+
+impl Wishes {
+    /// Those of a configuration, where there is somebody to sign in with.
+    pub(super) fn of(config: &Config) -> Result<Option<Self>, StartError> {
+        let Some(own) = translate::own(config).filter(|_| !config.providers.is_empty()) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            own,
+            grants: settings::grants(config),
+            login: settings::login(config),
+            oauth: settings::oauth(config),
+            account: settings::account(config),
+            resources: resources(config)?,
+        }))
+    }
+}
+
 /// Signing in, where there is somebody to sign in with.
+#[derive(Clone)]
 pub(super) struct SigningIn {
     pub(super) site: Site,
     pub(super) grants: Arc<Grants>,
 }
 
 /// Sets up signing in.
-pub(super) async fn signing_in(ground: Ground<'_>) -> Result<Option<SigningIn>, StartError> {
-    let (config, clock) = (ground.config, ground.clock);
-    let Some(own) = translate::own(config).filter(|_| !config.providers.is_empty()) else {
-        return Ok(None);
-    };
-    let root = root(&ground).await?;
-    let mint = Mint::new(&own, clock.clone()).map_err(StartError::Mint)?;
+pub(super) async fn signing_in(
+    ground: &Ground<'_>,
+    wishes: &Wishes,
+) -> Result<SigningIn, StartError> {
+    let clock = ground.clock;
+    let root = root(ground).await?;
+    let mint = Mint::new(&wishes.own, clock.clone()).map_err(StartError::Mint)?;
     let grants = Arc::new(Grants::new(
         Arc::clone(ground.store),
         Arc::clone(ground.revocations),
-        settings::grants(config),
+        wishes.grants.clone(),
         derived(root.expose(), "sallygate refresh tokens v1"),
         clock.clone(),
     ));
     let desk = Desk::new(
-        settings::login(config),
+        wishes.login.clone(),
         Arc::clone(ground.store),
         derived(root.expose(), "sallygate login state v1"),
         clock.clone(),
     );
     let desk = Arc::new(desk.map_err(StartError::Login)?);
-    let resources = resources(config)?;
+    let resources = wishes.resources.clone();
     let oauth = Server::new(oauth::Parts {
-        settings: settings::oauth(config),
+        settings: wishes.oauth.clone(),
         store: Arc::clone(ground.store),
         grants: Arc::clone(&grants),
         revocations: Arc::clone(ground.revocations),
@@ -141,7 +177,7 @@ pub(super) async fn signing_in(ground: Ground<'_>) -> Result<Option<SigningIn>, 
     });
     let oauth = Arc::new(oauth.map_err(StartError::Oauth)?);
     let account = Account::new(account::Parts {
-        settings: settings::account(config),
+        settings: wishes.account.clone(),
         desk,
         oauth: Some(Arc::clone(&oauth)),
         grants: Arc::clone(&grants),
@@ -154,13 +190,13 @@ pub(super) async fn signing_in(ground: Ground<'_>) -> Result<Option<SigningIn>, 
         audit: ground.audit.clone(),
         clock: clock.clone(),
     })?;
-    Ok(Some(SigningIn {
+    Ok(SigningIn {
         site: Site {
             oauth,
             account: Arc::new(account),
         },
         grants,
-    }))
+    })
 }
 
 fn resources(config: &Config) -> Result<Vec<Resource>, StartError> {

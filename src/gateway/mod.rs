@@ -1,58 +1,55 @@
 //! The composition root: makes running parts out of a configuration, binds the sockets, and takes everything down again
 //! in order. Whatever is wrong is found before the first connection is accepted.
 
+mod beside;
 mod credential;
 mod identity;
+pub mod reload;
+mod set;
 mod settings;
 mod translate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::audit::details::{Content, Summary};
 use crate::audit::disk::{Disk, Machine};
 use crate::audit::sink::{AuditError, Settings as TrailSettings};
-use crate::audit::{ChainKey, Sink, Stats};
-use crate::auth::Verifier;
-use crate::auth::discovery::JwksError;
+use crate::audit::{ChainKey, Sink};
 use crate::auth::mint::MintError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
 use crate::config::{Certificate, Config, Transport, key_bytes};
-use crate::control::{self, Control, ControlError, People, Verbs};
+use crate::control::{Control, ControlError, Verbs};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
-use crate::limits::failures::Failures;
 use crate::listener::tls::{TlsError, acceptor, expiry};
 use crate::listener::{Gate, Listener};
-use crate::pipeline::{Gatehouse, Pace, Pipeline, Route};
+use crate::pipeline::Gatehouse;
 use crate::policy::PolicyMistake;
-use crate::quota::Quotas;
-use crate::redact::totals::totals;
 use crate::revocation::Revocations;
 use crate::secret::Secret;
-use crate::session::{SessionError, SessionSeal};
+use crate::session::SessionError;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{AuditFigures, MetricsError};
-use crate::telemetry::ops::{self, Flag, Ops, Readiness};
-use crate::upstream::Upstream;
-use crate::upstream::breaker::State;
+use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::ops::Flag;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
-use crate::users::membership::Memberships;
-use crate::vault::{Vault, VaultError};
+use crate::vault::VaultError;
 use crate::{login, oauth};
-use identity::Ground;
+use beside::{background, let_go, readiness};
+use reload::{Files, Reloader, Source};
+use set::{Base, make};
 
 /// The key of the audit chain, where the configuration names none.
 const AUDIT_KEY: &str = "audit.key";
@@ -63,6 +60,8 @@ pub struct Waits {
     pub keep_alive: Duration,
     /// How long the head of a call's answer may be held back for its first event.
     pub first_event: Duration,
+    /// How often it is looked whether files of the configuration have changed.
+    pub look: Duration,
 }
 
 impl Default for Waits {
@@ -70,6 +69,7 @@ impl Default for Waits {
         Self {
             keep_alive: Duration::from_secs(15),
             first_event: Duration::from_millis(50),
+            look: Duration::from_secs(1),
         }
     }
 }
@@ -77,8 +77,6 @@ impl Default for Waits {
 /// How long the audit lines of cut requests may take to arrive, and how often it is looked whether they have.
 const LAST_LINES: Duration = Duration::from_secs(5);
 const LAST_LINES_EVERY: Duration = Duration::from_millis(5);
-/// How often figures that nobody pushes are read.
-const OBSERVE: Duration = Duration::from_secs(5);
 
 /// Why the gateway does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +155,8 @@ pub struct Gateway {
     pub ca_file: Option<PathBuf>,
     /// What ends before its time.
     pub revocations: Arc<Revocations>,
+    /// What puts another configuration in force.
+    pub reloader: Arc<Reloader>,
     stop: watch::Sender<bool>,
     listener: JoinHandle<bool>,
     background: Vec<JoinHandle<()>>,
@@ -208,97 +208,59 @@ impl Gateway {
         waits: Waits,
         (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
     ) -> Result<Self, StartError> {
-        let metrics = Metrics::new()?;
-        let (tls, ca_file) = transport(config, &metrics)?;
-        let store = settings::store(config, &clock).map_err(StartError::Store)?;
-        let fleet = settings::fleet(config, &clock).map_err(StartError::Store)?;
-        let revocations = revocations(config, Arc::clone(&store), clock.clone()).await?;
-        let verifier = Verifier::new(&translate::auth(config), clock.clone())
-            .map_err(StartError::Auth)?
-            .watched_by(revocations.view());
-        let verifier = Arc::new(verifier);
-        let quotas = Quotas::new(&translate::quotas(config), &clock);
-        let (audit, summary) = trail_on(config, clock.clone(), disk)?;
-        let vault = identity::vault(config, &store, &audit, &clock).await?;
-        let signing_in = match &vault {
-            Some(vault) => {
-                identity::signing_in(Ground {
-                    config,
-                    store: &store,
-                    revocations: &revocations,
-                    verifier: &verifier,
-                    vault,
-                    audit: &audit,
-                    clock: &clock,
-                })
-                .await?
-            }
-            None => None,
-        };
-        let keys = keys.or_else(|| vault.clone().map(|vault| vault as Arc<dyn Keys>));
-        let single = config.auth.strict_single_workspace;
-        let members = Memberships::new(Arc::clone(&store), single, clock.clone());
-        let callers = (&*verifier, &Arc::new(members));
-        let routes = translate::routes(config, callers, &metrics, keys.as_ref(), &clock)?;
-        let sessions = SessionSeal::new(&session_key(config)?, config.sessions.max_age)
-            .map_err(StartError::Sessions)?;
+        Self::start_from(config, clock, waits, (keys, disk), None).await
+    }
+
+    /// The same, reading the configuration again from this source when its files change or somebody says so.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_from(
+        config: &Config,
+        clock: Clock,
+        waits: Waits,
+        (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
+        source: Option<Arc<dyn Source>>,
+    ) -> Result<Self, StartError> {
+        let (stop, stopping) = watch::channel(false);
+        let base = base(config, clock, waits, (keys, disk), stopping.clone()).await?;
+        let base = Arc::new(base);
+        let read = config.clone();
+        let files = spawn_blocking(move || Files::of(&read)).await;
+        let first = make(&base, config.clone(), files.unwrap_or_default(), None).await?;
         let socket = bind("listen.address", config.listen.address).await?;
         let ops_socket = bind("metrics.address", config.metrics.address).await?;
         let (address, ops_address) = (
             local(&socket, config.listen.address),
             local(&ops_socket, config.metrics.address),
         );
-
-        for (issuer, error) in verifier.load_keys().await {
+        if let Some(ends) = first.expires {
+            base.metrics.certificate_expires(ends);
+        }
+        for (issuer, error) in first.pipeline.verifier.load_keys().await {
             warn!(issuer, %error, "keys of the issuer cannot be loaded yet; its tokens are refused until they can");
         }
-        let (stop, stopping) = watch::channel(false);
-        let pipeline = Arc::new(Pipeline {
-            routes,
-            limits: translate::limits(config),
-            failures: Failures::new(&translate::failures(config), clock.clone()),
-            verifier: Arc::clone(&verifier),
-            quotas,
-            site: signing_in.as_ref().map(|it| it.site.clone()),
-            fleet,
-            sessions,
-            audit: audit.clone(),
-            summary,
-            metrics: Arc::clone(&metrics),
-            clock,
-            messages: translate::messages(config),
-            pace: Pace {
-                keep_alive: waits.keep_alive,
-                first_event: waits.first_event,
-                draining: stopping.clone(),
-                revoked: Some(revocations.watch()),
-            },
-        });
-        let people = People {
-            store,
-            revocations: Arc::clone(&revocations),
-            grants: signing_in.map(|it| it.grants),
-            vault: vault.clone(),
-            clock: pipeline.clock.clone(),
-        };
-        let control = control(config, control::verbs(&people, audit.clone())).await?;
-        let (readiness, serving) = readiness(&pipeline, &revocations);
-        let mut background = background(&pipeline, readiness, ops_socket);
+        let ca_file = first.ca_file.clone();
+        let is_watched = source
+            .as_ref()
+            .is_some_and(|source| source.file().is_some());
+        let reloader = Reloader::new(Arc::clone(&base), first, source);
+        let control = control(config, Arc::clone(&reloader.verbs)).await?;
+        let (readiness, serving) = readiness(&reloader, &base);
+        let mut background = background(&reloader, &base, readiness, ops_socket);
         background.extend(control.map(|control| tokio::spawn(control.run())));
-        background.extend(vault.map(|vault| tokio::spawn(async move { vault.keep_swept().await })));
-        let gone = revocations.gone();
-        background.push(tokio::spawn(let_go(
-            Arc::clone(&pipeline),
-            people.vault.clone(),
-            gone,
-        )));
-        let keeper = Arc::clone(&revocations);
+        let gone = base.revocations.gone();
+        background.push(tokio::spawn(let_go(Arc::clone(&reloader), gone)));
+        let keeper = Arc::clone(&base.revocations);
         background.push(tokio::spawn(async move { keeper.run().await }));
+        if is_watched {
+            let watching = Arc::clone(&reloader).watch(waits.look);
+            background.push(tokio::spawn(watching));
+        }
         let gate = Gate {
-            tls,
-            settings: translate::listener(config),
-            service: Gatehouse(pipeline),
-            metrics,
+            terms: Arc::clone(&reloader.terms),
+            service: Gatehouse(Arc::clone(&reloader.current)),
+            metrics: Arc::clone(&base.metrics),
         };
         let listener = Listener { socket, gate };
         let listener = tokio::spawn(listener.run(until(stopping)));
@@ -308,19 +270,28 @@ impl Gateway {
             address,
             ops_address,
             ca_file,
-            revocations,
+            revocations: Arc::clone(&base.revocations),
+            reloader,
             stop,
             listener,
             background,
-            audit,
+            audit: base.audit.clone(),
             serving,
         })
     }
 
-    /// Takes the gateway down: readiness first, then no new connections, requests in flight to their end, streams ended
+    /// Takes the gateway down: readiness first and, where a delay is configured, for a while nothing else; then no new connections, requests in flight to their end, streams ended
     /// between two events, the audit trail closed last. Says whether everything ended by itself before the deadline.
     pub async fn drain(self) -> bool {
         self.serving.set(false);
+        let delay = self.reloader.kept.load().config.listen.drain_delay;
+        if !delay.is_zero() {
+            info!(
+                ?delay,
+                "not ready any more; goes on for those who have not heard"
+            );
+            tokio::time::sleep(delay).await;
+        }
         let _ = self.stop.send(true);
         let in_time = self.listener.await.unwrap_or(false);
         // Requests whose connection was cut end on their own tasks; their lines come before the trail is closed.
@@ -330,21 +301,58 @@ impl Gateway {
             }
         };
         let _ = tokio::time::timeout(LAST_LINES, lines).await;
-        for task in self.background {
+        for task in &self.background {
             task.abort();
         }
+        // What they held is let go with them, the store last of all. It is closed before this says that it has stopped.
+        for task in self.background {
+            let _ = task.await;
+        }
+        drop((self.reloader, self.revocations));
         let recorded = self.audit.close().await;
         info!(in_time, recorded, "stopped");
         in_time && recorded
     }
 }
 
-fn transport(
+/// What outlives every configuration.
+async fn base(
     config: &Config,
-    metrics: &Metrics,
-) -> Result<(Option<TlsAcceptor>, Option<PathBuf>), StartError> {
+    clock: Clock,
+    waits: Waits,
+    (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
+    stopping: watch::Receiver<bool>,
+) -> Result<Base, StartError> {
+    let store = settings::store(config, &clock).map_err(StartError::Store)?;
+    let fleet = settings::fleet(config, &clock).map_err(StartError::Store)?;
+    let revocations = revocations(config, Arc::clone(&store), clock.clone()).await?;
+    let (audit, summary) = trail_on(config, clock.clone(), disk)?;
+    Ok(Base {
+        metrics: Metrics::new()?,
+        store,
+        fleet: fleet.map(Arc::new),
+        revocations,
+        audit,
+        summary: Arc::new(summary),
+        keys,
+        waits,
+        stopping,
+        session_key: Secret::new(crate::random::bytes::<32>()?.to_vec()),
+        clock,
+    })
+}
+
+/// The certificate of a configuration, ready to be shown.
+#[derive(Default)]
+struct Shown {
+    tls: Option<TlsAcceptor>,
+    expires: Option<i64>,
+    ca_file: Option<PathBuf>,
+}
+
+fn certificate(config: &Config) -> Result<Shown, StartError> {
     let Transport::Tls(tls) = &config.listen.transport else {
-        return Ok((None, None));
+        return Ok(Shown::default());
     };
     let (cert, key, ca_file) = match &tls.certificate {
         Certificate::Files { cert, key } => (cert.clone(), key.clone(), None),
@@ -353,8 +361,11 @@ fn transport(
             (made.cert_file, made.key_file, Some(made.ca_file))
         }
     };
-    metrics.certificate_expires(expiry(&cert)?);
-    Ok((Some(acceptor(&translate::tls(tls, cert, key))?), ca_file))
+    Ok(Shown {
+        expires: Some(expiry(&cert)?),
+        tls: Some(acceptor(&translate::tls(tls, cert, key))?),
+        ca_file,
+    })
 }
 
 /// The trail, and what of a call's arguments it keeps. One process at a time has it.
@@ -400,8 +411,11 @@ async fn revocations(
 }
 
 /// The operator's socket. A folder in which there can be none is no reason not to serve.
-async fn control(config: &Config, verbs: Verbs) -> Result<Option<Control>, StartError> {
-    match Control::bind(&config.state_dir, Arc::new(verbs)).await {
+async fn control(
+    config: &Config,
+    verbs: Arc<ArcSwap<Verbs>>,
+) -> Result<Option<Control>, StartError> {
+    match Control::bind_to(&config.state_dir, verbs).await {
         Ok(control) => Ok(Some(control)),
         Err(ControlError::Io { path, source }) => {
             warn!(path = %path.display(), error = %source, "no control socket: users can be shut out only by other gateways of the store");
@@ -411,11 +425,8 @@ async fn control(config: &Config, verbs: Verbs) -> Result<Option<Control>, Start
     }
 }
 
-fn session_key(config: &Config) -> Result<Secret<Vec<u8>>, StartError> {
-    Ok(match &config.sessions.key {
-        Some(key) => key.clone(),
-        None => Secret::new(crate::random::bytes::<32>()?.to_vec()),
-    })
+fn session_key<'k>(config: &'k Config, base: &'k Base) -> &'k Secret<Vec<u8>> {
+    config.sessions.key.as_ref().unwrap_or(&base.session_key)
 }
 
 async fn bind(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -436,156 +447,19 @@ async fn until(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Under which conditions `/readyz` says yes. "serving" is told: true while connections are accepted.
-fn readiness(pipeline: &Arc<Pipeline>, revocations: &Arc<Revocations>) -> (Readiness, Flag) {
-    let revocations = Arc::clone(revocations);
-    let (audit, keys) = (pipeline.audit.clone(), Arc::clone(pipeline));
-    let mut readiness = Readiness::new()
-        .when("audit", move || {
-            audit.ready().map_err(|refused| refused.to_string())
-        })
-        .when("revocations", move || match revocations.ready() {
-            true => Ok(()),
-            false => Err("it is not known what was revoked".to_owned()),
-        })
-        .when("keys", move || {
-            match keys
-                .verifier
-                .key_sources()
-                .find(|source| source.keys_loaded() == 0)
-            {
-                Some(source) => Err(format!("no keys of issuer {} are loaded", source.name())),
-                None => Ok(()),
-            }
-        });
-    let upstreams = Arc::clone(pipeline);
-    readiness = readiness.when("upstreams", move || all_left_alone(&upstreams.routes));
-    let listed = Arc::clone(pipeline);
-    readiness = readiness.listing("upstream", State::Closed.name(), move || {
-        let state = |route: &Arc<Route>| (route.name().to_owned(), route.breaker().state().name());
-        listed.routes.iter().map(state).collect()
-    });
-    let serving = readiness.flag("serving");
-    (readiness, serving)
-}
-
-/// A gateway that can send nothing to anybody is not ready. While a wait lasts, that is: when it is over a request has to
-/// come, or nobody would find out that the upstream is back.
-fn all_left_alone(routes: &[Arc<Route>]) -> Result<(), String> {
-    let open = |route: &Arc<Route>| route.breaker().state() == State::Open;
-    if routes.is_empty() || !routes.iter().all(open) {
-        return Ok(());
-    }
-    let names: Vec<_> = routes.iter().map(|route| route.name()).collect();
-    Err(format!("left alone after failures: {}", names.join(", ")))
-}
-
-/// Looks after the upstream of a route as long as the route is there.
-async fn look_after(route: Weak<Route>) {
-    loop {
-        let every = {
-            let Some(route) = route.upgrade() else { return };
-            let Some(checkup) = route.upstream().checkup() else {
-                return;
-            };
-            // What follows from it the breaker knows.
-            let _ = checkup.look(route.breaker()).await;
-            checkup.every()
-        };
-        tokio::time::sleep(every).await;
-    }
-}
-
-/// What runs beside the requests: the operator's listener, fresh keys, and the figures that nobody pushes.
-/// Drops what routes and the vault hold in memory for users who left. What the vault has opened ends within a minute anyhow.
-async fn let_go(
-    pipeline: Arc<Pipeline>,
-    vault: Option<Arc<Vault>>,
-    mut gone: broadcast::Receiver<Arc<str>>,
-) {
-    loop {
-        let left = match gone.recv().await {
-            Ok(user) => Some(user),
-            Err(RecvError::Lagged(_)) => None,
-            Err(RecvError::Closed) => return,
-        };
-        if let (Some(user), Some(vault)) = (&left, &vault) {
-            vault.forget(user);
+/// An error with everything that led to it, on one line.
+pub(crate) fn explained(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
         }
-        let upstreams = pipeline.routes.iter().map(|route| route.upstream());
-        for credentials in upstreams.filter_map(Upstream::credentials) {
-            match &left {
-                Some(user) => credentials.forget(user),
-                None => credentials.forget_all(),
-            }
-        }
+        source = cause.source();
     }
-}
-
-fn figures(stats: &Stats) -> AuditFigures {
-    AuditFigures {
-        depth: stats.depth,
-        bytes: stats.bytes,
-        errors: stats.errors,
-        untidy: stats.untidy,
-        waiting: stats.waiting,
-        refusing: stats.refusing,
-    }
-}
-
-fn background(
-    pipeline: &Arc<Pipeline>,
-    readiness: Readiness,
-    ops_socket: TcpListener,
-) -> Vec<JoinHandle<()>> {
-    let rendered = Arc::clone(pipeline);
-    let ops = ops::serve(
-        ops_socket,
-        Ops::new(readiness, move || {
-            rendered.metrics.audit(&figures(&rendered.audit.stats()));
-            for (kind, total) in totals() {
-                rendered.metrics.redacted(kind.name(), total);
-            }
-            rendered.metrics.render()
-        }),
-        // It says "not ready" while the gateway drains, and ends with the other background tasks.
-        std::future::pending(),
-    );
-    let keys = Arc::clone(pipeline);
-    let fresh = async move {
-        let failed = |issuer: &str, error: &JwksError| {
-            keys.metrics.jwks_failed(issuer);
-            warn!(issuer, %error, "keys of the issuer cannot be refreshed");
-        };
-        keys.verifier.keep_keys_fresh(failed).await;
-    };
-    let observed = Arc::clone(pipeline);
-    let observe = async move {
-        loop {
-            // Nobody may scrape, and whoever reads the log is to learn of a trail that stands still.
-            let _ = observed.audit.ready();
-            for source in observed.verifier.key_sources() {
-                observed
-                    .metrics
-                    .jwks_loaded(source.name(), source.keys_loaded());
-            }
-            observed.quotas.sweep();
-            for route in &observed.routes {
-                if let Some(credentials) = route.upstream().credentials() {
-                    credentials.sweep();
-                }
-            }
-            tokio::time::sleep(OBSERVE).await;
-        }
-    };
-    let looked_after = pipeline.routes.iter().map(Arc::downgrade).map(look_after);
-    let mut tasks = vec![
-        tokio::spawn(ops),
-        tokio::spawn(fresh),
-        tokio::spawn(observe),
-    ];
-    tasks.extend(looked_after.map(tokio::spawn));
-    tasks
+    text
 }
 
 /// What the parts are set up with, for the verb that tries them without serving.

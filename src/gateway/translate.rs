@@ -9,6 +9,8 @@ use http::Uri;
 use rustls_pki_types::ServerName;
 use tracing::warn;
 
+use super::reload::Changes;
+use super::set::Kept;
 use super::{StartError, credential};
 use crate::auth::header::{Algorithm, TypeRule};
 use crate::auth::settings::{
@@ -238,33 +240,83 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
         header_count: limits.header_count.saturating_mul(2),
         concurrent_streams: limits.concurrent_streams,
         drain_timeout: config.listen.drain_timeout,
+        linger: standard.linger,
     }
 }
 
+/// What all routes share.
+pub(super) struct Parts<'p> {
+    pub(super) verifier: &'p Verifier,
+    pub(super) members: &'p Arc<Memberships>,
+    pub(super) metrics: &'p Arc<Metrics>,
+    pub(super) keys: Option<Arc<dyn Keys>>,
+    pub(super) clock: &'p Clock,
+}
+
+/// How the server behind a route is reached, and what it is shown.
+pub(super) struct Behind {
+    settings: upstream::Settings,
+    credential: Option<upstream::credential::Settings>,
+    breaker: upstream::breaker::Settings,
+    keys: Option<Arc<dyn Keys>>,
+}
+
+impl Behind {
+    /// Is it the same server, reached in the same way and shown the same? Its connections can then be used on.
+    fn same(&self, other: &Self) -> bool {
+        let keys = match (&self.keys, &other.keys) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        self.settings == other.settings
+            && self.credential == other.credential
+            && self.breaker == other.breaker
+            && (keys || self.credential.is_none())
+    }
+}
+
+/// The routes, each with how its server is reached.
 pub(super) fn routes(
     config: &Config,
-    callers: (&Verifier, &Arc<Memberships>),
-    metrics: &Arc<Metrics>,
-    keys: Option<&Arc<dyn Keys>>,
-    clock: &Clock,
-) -> Result<Vec<Arc<Route>>, StartError> {
-    config
-        .routes
-        .iter()
-        .map(|route| {
-            let upstream = shown(config, route, keys, clock)?;
-            one_route(config, route, callers, (metrics, clock), upstream)
-        })
-        .collect()
+    parts: &Parts<'_>,
+    before: Option<(&Kept, &Changes)>,
+) -> Result<Vec<(Behind, Arc<Route>)>, StartError> {
+    let route = |(index, route): (usize, &config::Route)| {
+        let behind = Behind {
+            settings: upstream(config, &route.upstream),
+            credential: credential::settings(config, &route.upstream),
+            breaker: breaker(&route.upstream),
+            keys: parts.keys.clone(),
+        };
+        let named = before.and_then(|(kept, _)| kept.route(&route.name));
+        let files = [
+            &format!("routes[{index}].upstream"),
+            "upstream",
+            "extra_ca_file",
+        ];
+        let untouched = before.is_some_and(|(_, changes)| !changes.files_below(&files));
+        let upstream = match named {
+            Some((held, before)) if untouched && held.same(&behind) => {
+                Arc::clone(before.upstream())
+            }
+            Some(_) | None => Arc::new(shown(route, &behind, parts.clock)?),
+        };
+        let before = named.map(|(_, route)| route);
+        Ok((behind, one_route(config, route, parts, upstream, before)?))
+    };
+    config.routes.iter().enumerate().map(route).collect()
 }
 
 fn one_route(
     config: &Config,
     route: &config::Route,
-    (verifier, members): (&Verifier, &Arc<Memberships>),
-    (metrics, clock): (&Arc<Metrics>, &Clock),
-    upstream: Upstream,
+    parts: &Parts<'_>,
+    upstream: Arc<Upstream>,
+    before: Option<&Arc<Route>>,
 ) -> Result<Arc<Route>, StartError> {
+    let verifier = parts.verifier;
+    // What another server declared says nothing about this one. That a task is somebody else's is never forgotten.
+    let same = before.filter(|before| Arc::ptr_eq(before.upstream(), &upstream));
     let resource = ResourceId::parse(&route.resource)
         .map_err(|_| StartError::Resource(route.resource.clone()))?;
     let servers = match route.authorization_servers.as_slice() {
@@ -286,10 +338,22 @@ fn one_route(
     for odd in policies.warnings() {
         warn!(route = route.name, "{odd}");
     }
-    let meter = metrics.route(&route.name);
+    let meter = parts.metrics.route(&route.name);
     let gauge = meter.upstream_gauge();
+    let made = match same {
+        Some(same) => Arc::clone(same.breaker()),
+        None => {
+            let settings = breaker(&route.upstream);
+            Arc::new(Breaker::new(
+                &route.name,
+                settings,
+                parts.clock.clone(),
+                gauge,
+            ))
+        }
+    };
     Ok(Route::new(RouteParts {
-        breaker: Breaker::new(&route.name, breaker(&route.upstream), clock.clone(), gauge),
+        breaker: made,
         name: route.name.clone(),
         path: route.path.clone(),
         resource,
@@ -301,8 +365,10 @@ fn one_route(
             list_bytes: config.limits.list_bytes.as_usize(),
             event_bytes: config.limits.sse_event_bytes.as_usize(),
         },
-        workspaces: workspaces(route, members),
+        workspaces: workspaces(route, parts.members),
         meter,
+        catalogue: same.map_or_else(Arc::default, |same| Arc::clone(same.catalogue())),
+        tasks: before.map_or_else(Arc::default, |before| Arc::clone(before.tasks())),
     }))
 }
 
@@ -313,19 +379,16 @@ fn workspaces(route: &config::Route, members: &Arc<Memberships>) -> Option<Works
 }
 
 /// The upstream of a route, with what it is shown.
-fn shown(
-    config: &Config,
-    route: &config::Route,
-    keys: Option<&Arc<dyn Keys>>,
-    clock: &Clock,
-) -> Result<Upstream, StartError> {
-    let settings = upstream(config, &route.upstream);
-    let upstream = Upstream::new(settings).map_err(|source| StartError::Upstream {
-        route: route.name.clone(),
-        source,
-    })?;
-    let credentials = credential::settings(config, &route.upstream)
-        .map(|settings| Credentials::new(&settings, keys.cloned(), clock))
+fn shown(route: &config::Route, behind: &Behind, clock: &Clock) -> Result<Upstream, StartError> {
+    let upstream =
+        Upstream::new(behind.settings.clone()).map_err(|source| StartError::Upstream {
+            route: route.name.clone(),
+            source,
+        })?;
+    let credentials = behind
+        .credential
+        .as_ref()
+        .map(|settings| Credentials::new(settings, behind.keys.clone(), clock))
         .transpose()
         .map_err(|source| StartError::Credential {
             route: route.name.clone(),

@@ -12,7 +12,7 @@ use super::crowd::{Crowd, Nanos, Pace, ROOM, Row};
 use crate::clock::Clock;
 
 /// How often.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Bad credentials of one address in a minute, all at once if it likes; none is counted where addresses cannot be told
     /// apart.

@@ -12,13 +12,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::activity::{Activity, Counted, UnderWay};
 use super::frames::budget::Budget;
 use super::frames::{self, Closing};
+use super::leaving::Door;
 use super::parting::Parting;
 use super::patience::Patient;
 use super::room::{Place, Rooms};
@@ -86,7 +86,7 @@ pub(super) async fn http1<I, S>(
     settings: &Settings,
     service: S,
     rooms: &Arc<Rooms>,
-    watcher: Watcher,
+    door: Door,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
@@ -101,17 +101,20 @@ pub(super) async fn http1<I, S>(
     };
     let (io, findings) = Guard::new(io, rules);
     let io = Parting::new(io, activity.clone());
+    let leaving = door.leaving();
     let answer = service_fn(move |request| {
         let fault = findings.of(&request);
         let (service, rooms) = (service.clone(), Arc::clone(&rooms));
         let (under_way, peer) = (activity.begin(), caller.clone());
+        let leaving = leaving.clone();
         async move {
-            match fault {
+            let answered = match fault {
                 None => answer(service, rooms, under_way, request, peer).await,
                 Some(fault) => Ok(service
                     .malformed(peer, fault)
                     .map(|body| Counted::new(body, under_way, None))),
-            }
+            };
+            answered.map(|answer| leaving.mark(answer))
         }
     });
     let connection = http1::Builder::new()
@@ -120,7 +123,7 @@ pub(super) async fn http1<I, S>(
         .max_headers(settings.header_count)
         .max_buf_size(settings.head_bytes.as_usize().max(8192))
         .serve_connection(TokioIo::new(io), answer);
-    if let Err(error) = watcher.watch(connection).await {
+    if let Err(error) = door.http1().watch(connection).await {
         debug!(peer = %peer.address, %error, "connection ended early");
     }
 }
@@ -132,7 +135,7 @@ pub(super) async fn http2<I, S>(
     settings: &Settings,
     service: S,
     rooms: &Arc<Rooms>,
-    watcher: Watcher,
+    door: Door,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
@@ -176,7 +179,7 @@ pub(super) async fn http2<I, S>(
         .keep_alive_interval(settings.head_timeout)
         .keep_alive_timeout(settings.head_timeout)
         .serve_connection(TokioIo::new(guard), answer);
-    let mut connection = pin!(watcher.watch(connection));
+    let mut connection = pin!(door.http2().watch(connection));
     // HTTP/1 closes an idle connection by the time for the next head.
     let ended = tokio::select! {
         ended = &mut connection => ended,

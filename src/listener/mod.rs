@@ -15,6 +15,7 @@ pub mod connection;
 pub mod descriptors;
 pub mod door;
 pub mod frames;
+mod leaving;
 pub mod mutual;
 pub mod parting;
 pub mod patience;
@@ -33,7 +34,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,6 +51,7 @@ use crate::telemetry::Metrics;
 use crate::units::ByteSize;
 
 pub use connection::Serve;
+use leaving::{Door, Leaving};
 use mutual::Shown;
 use porter::{Guest, Met, Porter};
 pub use room::{Place, Rooms};
@@ -81,6 +83,8 @@ pub struct Settings {
     pub concurrent_streams: u32,
     /// Time that a drain gives requests in flight.
     pub drain_timeout: Duration,
+    /// How long a drain goes on answering requests on connections that are idle when it begins.
+    pub linger: Duration,
 }
 
 impl Default for Settings {
@@ -98,6 +102,7 @@ impl Default for Settings {
             header_count: 128,
             concurrent_streams: 100,
             drain_timeout: Duration::from_secs(20),
+            linger: Duration::from_secs(1),
         }
     }
 }
@@ -121,12 +126,18 @@ pub struct Listener<S> {
     pub gate: Gate<S>,
 }
 
-/// What connections are held with.
-pub struct Gate<S> {
+/// On which terms a connection is held, from its first byte to its last.
+pub struct Terms {
     /// TLS, unless plain HTTP was asked for by name.
     pub tls: Option<TlsAcceptor>,
     /// The bounds of each connection.
     pub settings: Settings,
+}
+
+/// What connections are held with.
+pub struct Gate<S> {
+    /// The terms of connections that come; those that are there keep theirs.
+    pub terms: Arc<ArcSwap<Terms>>,
     /// What answers the requests.
     pub service: S,
     /// Who counts.
@@ -141,11 +152,11 @@ impl<S: Serve> Listener<S> {
     /// Dropping the future cuts every connection at once.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
         let Self { socket, gate } = self;
-        let graceful = GracefulShutdown::new();
-        let room = Arc::new(Semaphore::new(gate.settings.connections));
-        let rooms = Rooms::new(gate.settings.requests, gate.settings.streams);
-        let drain_timeout = gate.settings.drain_timeout;
-        let porter = Porter::new(&gate.settings, Arc::clone(&gate.metrics));
+        let leaving = Leaving::default();
+        let first = gate.terms.load_full();
+        let room = Arc::new(Semaphore::new(first.settings.connections));
+        let rooms = Rooms::new(first.settings.requests, first.settings.streams);
+        let porter = Porter::new(&first.settings, Arc::clone(&gate.metrics));
         let (gate, porter) = (Arc::new(gate), Arc::new(porter));
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
@@ -169,32 +180,64 @@ impl<S: Serve> Listener<S> {
             let Some(met) = porter.meet(&stream, address) else {
                 continue;
             };
-            let (gate, rooms, watcher) =
-                (Arc::clone(&gate), Arc::clone(&rooms), graceful.watcher());
-            let porter = Arc::clone(&porter);
+            let held = hold(&gate, (stream, met), &porter, &rooms, leaving.door());
             connections.spawn(async move {
-                let _counted = gate.metrics.connection();
-                gate.hold(stream, met, &porter, &rooms, watcher).await;
+                held.await;
                 drop(permit);
             });
         }
-        // While the socket is open the kernel goes on accepting, and callers would wait for nobody instead of going elsewhere.
-        drop(socket);
-        let in_time = timeout(drain_timeout, graceful.shutdown()).await.is_ok();
+        let terms = gate.terms.load_full();
+        leaving.begin();
+        // Whom the kernel let in before the order came is served. While the socket is open it goes on to let callers in, who would
+        // wait for nobody instead of going elsewhere; so it is closed as soon as its queue is empty.
+        for (stream, address) in queued(socket) {
+            let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
+                break;
+            };
+            let Some(met) = porter.meet(&stream, address) else {
+                continue;
+            };
+            let held = hold(&gate, (stream, met), &porter, &rooms, leaving.door());
+            connections.spawn(async move {
+                held.await;
+                drop(permit);
+            });
+        }
+        let (limit, linger) = (terms.settings.drain_timeout, terms.settings.linger);
+        let in_time = leaving.end(&mut connections, linger.min(limit / 2));
+        let in_time = timeout(limit, in_time).await.is_ok();
         connections.shutdown().await;
         in_time
+    }
+}
+
+/// Holds one connection to its end.
+fn hold<S: Serve>(
+    gate: &Arc<Gate<S>>,
+    (stream, met): (TcpStream, Met),
+    porter: &Arc<Porter>,
+    rooms: &Arc<Rooms>,
+    door: Door,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (gate, rooms, porter) = (Arc::clone(gate), Arc::clone(rooms), Arc::clone(porter));
+    async move {
+        let _counted = gate.metrics.connection();
+        let terms = gate.terms.load_full();
+        gate.hold(&terms, stream, met, &porter, &rooms, door).await;
     }
 }
 
 impl<S: Serve> Gate<S> {
     async fn hold(
         &self,
+        terms: &Terms,
         mut stream: TcpStream,
         met: Met,
         porter: &Porter,
         rooms: &Arc<Rooms>,
-        watcher: Watcher,
+        door: Door,
     ) {
+        let settings = &terms.settings;
         // What is boxed here is room that a connection needs for a moment or for one protocol; the task itself lives as long
         // as the connection, and there are thousands of them.
         let Some(guest) = Box::pin(porter.introduce(&mut stream, met)).await else {
@@ -208,9 +251,9 @@ impl<S: Serve> Gate<S> {
         // Answers are small and latency is what callers feel; Nagle would hold them back.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(self.settings.write_timeout));
+        stream.set_write_timeout(Some(settings.write_timeout));
         let stream = Box::pin(stream);
-        let Some(acceptor) = &self.tls else {
+        let Some(acceptor) = &terms.tls else {
             drop(shaking);
             visitor.arrived();
             let peer = Peer {
@@ -218,9 +261,11 @@ impl<S: Serve> Gate<S> {
                 encrypted: false,
                 certificate: None,
             };
-            return self.serve(stream, peer, false, rooms, watcher).await;
+            return self.serve(settings, stream, peer, false, rooms, door).await;
         };
-        let Some(secured) = Box::pin(self.secure(acceptor, stream, porter, address)).await else {
+        let within = settings.handshake_timeout;
+        let secured = Box::pin(self.secure((acceptor, within), stream, porter, address));
+        let Some(secured) = secured.await else {
             return;
         };
         drop(shaking);
@@ -239,18 +284,19 @@ impl<S: Serve> Gate<S> {
             encrypted: true,
             certificate,
         };
-        self.serve(secured, peer, is_h2, rooms, watcher).await;
+        self.serve(settings, secured, peer, is_h2, rooms, door)
+            .await;
     }
 
     /// The handshake, within its time.
     async fn secure(
         &self,
-        acceptor: &TlsAcceptor,
+        (acceptor, within): (&TlsAcceptor, Duration),
         stream: Pin<Box<TimeoutStream<TcpStream>>>,
         porter: &Porter,
         address: SocketAddr,
     ) -> Option<Box<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>>> {
-        let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream)).await;
+        let handshake = timeout(within, acceptor.accept(stream)).await;
         self.metrics.handshake(matches!(handshake, Ok(Ok(_))));
         match handshake {
             Ok(Ok(secured)) => Some(Box::new(secured)),
@@ -265,23 +311,34 @@ impl<S: Serve> Gate<S> {
         }
     }
 
-    async fn serve<I>(&self, io: I, peer: Peer, is_h2: bool, rooms: &Arc<Rooms>, watcher: Watcher)
-    where
+    async fn serve<I>(
+        &self,
+        settings: &Settings,
+        io: I,
+        peer: Peer,
+        is_h2: bool,
+        rooms: &Arc<Rooms>,
+        door: Door,
+    ) where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (service, settings) = (self.service.clone(), &self.settings);
+        let service = self.service.clone();
         if is_h2 {
-            Box::pin(connection::http2(
-                io, peer, settings, service, rooms, watcher,
-            ))
-            .await;
+            Box::pin(connection::http2(io, peer, settings, service, rooms, door)).await;
         } else {
-            Box::pin(connection::http1(
-                io, peer, settings, service, rooms, watcher,
-            ))
-            .await;
+            Box::pin(connection::http1(io, peer, settings, service, rooms, door)).await;
         }
     }
+}
+
+/// The connections that wait in the kernel's queue. The socket is closed with the iterator.
+fn queued(socket: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    let socket = socket.into_std().ok();
+    std::iter::from_fn(move || {
+        let (stream, address) = socket.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address))
+    })
 }
 
 /// The next connection, once there is room for it.

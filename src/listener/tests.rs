@@ -50,8 +50,10 @@ async fn a_panic_ends_its_connection_and_nothing_else() {
     let address = socket.local_addr().unwrap();
     let metrics = Metrics::new().unwrap();
     let gate = Gate {
-        tls: None,
-        settings: Settings::default(),
+        terms: Arc::new(ArcSwap::from_pointee(Terms {
+            tls: None,
+            settings: Settings::default(),
+        })),
         service: Clumsy,
         metrics: Arc::clone(&metrics),
     };

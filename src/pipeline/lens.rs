@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::current::Over;
 use super::memo::{Reader, Recalled};
 use super::route::Route;
 use super::screen::{Cleared, Named, View};
 use super::tally::{Failed, Tally};
-use crate::auth::{AuthError, Principal};
+use crate::auth::Principal;
 use crate::clock::Timestamp;
 use crate::mcp::json::check;
 use crate::mcp::{self, Filtered, Id, Item, Kind, Limits, ListShape, Message, Rules};
@@ -122,6 +123,11 @@ impl Lens {
     /// Whether the answer is a stream without an end of its own, so that a drain has to end it.
     pub const fn is_long_lived(&self) -> bool {
         self.long_lived
+    }
+
+    /// Whether the caller speaks the stateless era.
+    pub const fn is_modern(&self) -> bool {
+        self.modern
     }
 
     /// Whether a message is the response that the caller waits for.
@@ -327,13 +333,17 @@ impl Lens {
         Some([b"data: ", body.as_ref(), b"\n\n"].concat().into())
     }
 
-    /// What a caller hears whose principal may no longer act, and what the trail notes about it. There is nothing to
-    /// resume, so callers of both eras are told.
-    pub fn farewell(&self, error: &AuthError) -> Option<Bytes> {
-        self.failed.cut(error.reason());
+    /// What a caller hears whose request may not go on, and what the trail notes about it. There is nothing to resume, so
+    /// callers of both eras are told.
+    pub(super) fn farewell(&self, over: &Over) -> Option<Bytes> {
+        let (reason, status, message) = over.words();
+        match over {
+            Over::Refused(_) | Over::NotAllowed => self.failed.cut(reason),
+            Over::TimeUp => self.failed.broke(reason),
+        }
         let id = self.id.as_ref()?;
-        let code = i64::from(error.status().as_u16());
-        let body = errors::plain(ReplyTo::Id(id), code, error.message());
+        let code = i64::from(status.as_u16());
+        let body = errors::plain(ReplyTo::Id(id), code, message);
         Some([b"data: ", body.as_ref(), b"\n\n"].concat().into())
     }
 

@@ -7,6 +7,7 @@
 //! would tell that it exists.
 
 pub mod body;
+pub mod current;
 pub mod denial;
 pub mod exchange;
 pub mod front;
@@ -47,6 +48,7 @@ use crate::session::SessionSeal;
 use crate::stage::Stage;
 use crate::telemetry::Metrics;
 pub use body::ReplyBody;
+pub use current::Current;
 use denial::Denial;
 use front::Site;
 use gates::Envelope;
@@ -61,7 +63,7 @@ pub struct Pipeline {
     /// What bounds a request.
     pub limits: limits::Settings,
     /// How often credentials may be bad.
-    pub failures: Failures,
+    pub failures: Arc<Failures>,
     /// Who may call.
     pub verifier: Arc<Verifier>,
     /// How often.
@@ -69,13 +71,13 @@ pub struct Pipeline {
     /// The gateway's own endpoints, where users sign in.
     pub site: Option<Site>,
     /// How often over all gateways, where there are several.
-    pub fleet: Option<Shared>,
+    pub fleet: Option<Arc<Shared>>,
     /// The key of legacy sessions.
-    pub sessions: SessionSeal,
+    pub sessions: Arc<SessionSeal>,
     /// Where the trail is kept.
     pub audit: Sink,
     /// What of a call's arguments the trail keeps.
-    pub summary: Summary,
+    pub summary: Arc<Summary>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -124,14 +126,14 @@ impl Pipeline {
             gates::authenticate(&self.verifier, &self.failures, head, peer, route).await?;
         trail.principal(&principal);
         trail.passed(Stage::Auth);
-        let fleet = self.fleet.as_ref();
+        let fleet = self.fleet.as_deref();
         let mut admission = gates::admit(&self.quotas, fleet, &principal, envelope).await?;
         trail.passed(Stage::Quota);
         let errand = read::errand(head, body, &armed, &admission, &self.messages).await?;
         trail.passed(Stage::Read);
         trail.errand(&errand, &self.summary);
         let now = self.clock.now();
-        let sessions = (&self.sessions, now);
+        let sessions = (&*self.sessions, now);
         let permit = permit::permit(route, &principal, &errand)
             .map_err(|denial| screen::cover(denial, &errand, head, &principal, route, sessions))?;
         trail.allowed_by(permit.rule().as_str());
@@ -149,7 +151,7 @@ impl Pipeline {
             cleared,
             lens,
             &self.sessions,
-            self.pace.clone(),
+            self.pace.of(head),
         )
         .await?;
         trail.passed(Stage::Upstream);
@@ -273,9 +275,9 @@ impl Pipeline {
     }
 }
 
-/// A handle on the pipeline, as the listener wants it.
+/// A handle on the set in force, as the listener wants it.
 #[derive(Clone)]
-pub struct Gatehouse(pub Arc<Pipeline>);
+pub struct Gatehouse(pub Arc<Current>);
 
 impl Serve for Gatehouse {
     type Body = ReplyBody;
@@ -286,18 +288,20 @@ impl Serve for Gatehouse {
         peer: Peer,
         place: &Place,
     ) -> Response<ReplyBody> {
-        self.0.handle(request, peer, place).await
+        // Taken once: whatever is put in force from now on, this request is decided by one set alone.
+        let set = self.0.set();
+        set.handle(request, peer, place).await
     }
 
     fn overloaded(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
-        self.0.shed(request, peer)
+        self.0.set().shed(request, peer)
     }
 
     fn malformed(&self, peer: Peer, fault: Fault) -> Response<ReplyBody> {
-        self.0.malformed(&peer, fault)
+        self.0.set().malformed(&peer, fault)
     }
 
     fn misbehaved(&self, peer: Peer, reason: &'static str) {
-        self.0.misbehaved(&peer, reason);
+        self.0.set().misbehaved(&peer, reason);
     }
 }

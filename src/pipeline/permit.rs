@@ -5,8 +5,10 @@ use http::StatusCode;
 use serde_json::json;
 
 use super::denial::{Answer, Denial};
+use super::lens::Lens;
 use super::read::Errand;
 use super::route::Route;
+use super::screen::{Named, View};
 use crate::auth::{Challenge, Principal};
 use crate::mcp::errors::{self, ReplyTo};
 use crate::mcp::{Era, Message, Operation, Reference};
@@ -15,6 +17,8 @@ use crate::stage::Stage;
 
 /// What policy calls the legacy GET stream.
 const LISTEN: &str = "http/get";
+/// The stream of the stateless era.
+const SUBSCRIBE: &str = "subscriptions/listen";
 /// What policy calls the end of a legacy session.
 const END: &str = "http/delete";
 /// What policy calls a client's answer to a question of the server.
@@ -51,6 +55,33 @@ pub fn permit(route: &Route, principal: &Principal, errand: &Errand) -> Result<P
             }
             permit.ok_or_else(|| method_refused(message, *era))
         }
+    }
+}
+
+/// Whether what an open answer is about would still be allowed by this route. A list is filtered by the set that it was asked
+/// of, so nothing is asked about it again.
+pub(super) fn still(route: &Route, principal: &Principal, lens: &Lens) -> bool {
+    let policies = route.policies();
+    match lens.view() {
+        View::Named(thing) => {
+            let ask = match thing {
+                Named::Tool(name) => Ask::Tool {
+                    name,
+                    arguments: None,
+                },
+                Named::Prompt(name) => Ask::Prompt { name },
+                Named::Resource(uri) => Ask::Resource { uri },
+            };
+            policies.lists(principal, ask)
+        }
+        View::List | View::Other if lens.is_long_lived() => {
+            let name = match lens.is_modern() {
+                true => SUBSCRIBE,
+                false => LISTEN,
+            };
+            policies.decide(principal, Ask::Method { name }).is_ok()
+        }
+        View::List | View::Other => true,
     }
 }
 

@@ -29,15 +29,19 @@ pub struct RouteParts {
     /// What its principals may use.
     pub policies: Policies,
     /// The server behind it.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// How much of an answer may be inspected.
     pub answers: Answers,
     /// What names a workspace in its calls, where anything does.
     pub workspaces: Option<Workspaces>,
     /// What leaves the server alone when it fails.
-    pub breaker: Breaker,
+    pub breaker: Arc<Breaker>,
     /// Its counters.
     pub meter: metrics::Route,
+    /// What its lists have declared so far.
+    pub catalogue: Arc<ToolHeaders>,
+    /// Whose task is whose.
+    pub tasks: Arc<TaskOwners>,
 }
 
 /// How much of an answer may be inspected.
@@ -53,8 +57,6 @@ pub struct Answers {
 pub struct Route {
     parts: RouteParts,
     metadata: Bytes,
-    catalogue: ToolHeaders,
-    tasks: TaskOwners,
     lists: ListMemo,
 }
 
@@ -67,8 +69,6 @@ impl Route {
         Arc::new(Self {
             parts,
             metadata,
-            catalogue: ToolHeaders::default(),
-            tasks: TaskOwners::default(),
             lists: ListMemo::default(),
         })
     }
@@ -104,7 +104,7 @@ impl Route {
     }
 
     /// The server behind it.
-    pub const fn upstream(&self) -> &Upstream {
+    pub const fn upstream(&self) -> &Arc<Upstream> {
         &self.parts.upstream
     }
 
@@ -114,8 +114,8 @@ impl Route {
     }
 
     /// The `x-mcp-header` declarations that its lists have shown.
-    pub const fn catalogue(&self) -> &ToolHeaders {
-        &self.catalogue
+    pub const fn catalogue(&self) -> &Arc<ToolHeaders> {
+        &self.parts.catalogue
     }
 
     /// The lists that were filtered lately.
@@ -129,12 +129,12 @@ impl Route {
     }
 
     /// Whose task is whose.
-    pub const fn tasks(&self) -> &TaskOwners {
-        &self.tasks
+    pub const fn tasks(&self) -> &Arc<TaskOwners> {
+        &self.parts.tasks
     }
 
     /// What leaves the server alone when it fails.
-    pub const fn breaker(&self) -> &Breaker {
+    pub const fn breaker(&self) -> &Arc<Breaker> {
         &self.parts.breaker
     }
 

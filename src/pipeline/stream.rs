@@ -9,12 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::unfold;
 use http::Response;
+use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::body::ReplyBody;
+use super::current::{Over, Succession};
 use super::exchange::Relayed;
 use super::lens::{Lens, Place, Seen};
 use super::screen::View;
@@ -37,6 +39,37 @@ pub struct Pace {
     pub draining: watch::Receiver<bool>,
     /// Tells when a principal may no longer act.
     pub revoked: Option<Watch>,
+    /// Tells when the set was replaced that let the stream through.
+    pub succession: Option<Succession>,
+}
+
+impl Pace {
+    /// The pace of the answer to the request with this head.
+    pub(super) fn of(&self, head: &Parts) -> Self {
+        Self {
+            keep_alive: self.keep_alive,
+            first_event: self.first_event,
+            draining: self.draining.clone(),
+            revoked: self.revoked.clone(),
+            succession: self.succession.as_ref().map(|one| one.of(head)),
+        }
+    }
+}
+
+/// Waits until there is another set to ask.
+async fn replaced(succession: &mut Option<Succession>) {
+    match succession {
+        Some(succession) => succession.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a stream has to end because its set was replaced.
+async fn outlived(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until the principal of the lens may no longer act.
@@ -70,7 +103,9 @@ enum Step {
     Data(Bytes),
     End,
     KeepAlive,
-    Revoked(AuthError),
+    /// Another set is in force.
+    Replaced,
+    Over(Over),
 }
 
 struct Relay {
@@ -124,10 +159,11 @@ impl Relay {
                     self.ended = true;
                     break;
                 }
-                Step::Revoked(error) => {
-                    self.cut(&error);
+                Step::Over(over) => {
+                    self.cut(&over);
                     break;
                 }
+                Step::Replaced => continue,
                 Step::KeepAlive => break,
             }
             // All that has arrived is looked at: what stayed in the reader would wait for bytes that may never come.
@@ -169,7 +205,8 @@ impl Relay {
         match self.step().await? {
             Step::KeepAlive => self.ready.push_back(KEEP_ALIVE),
             Step::End => self.ended = true,
-            Step::Revoked(error) => self.cut(&error),
+            Step::Over(over) => self.cut(&over),
+            Step::Replaced => {}
             Step::Data(data) => {
                 self.reader.feed(&data);
                 while let Some(event) = self.event()? {
@@ -180,11 +217,11 @@ impl Relay {
         Ok(())
     }
 
-    /// Ends the stream of a principal that may no longer act. What is still in the queue is not sent.
-    fn cut(&mut self, error: &AuthError) {
+    /// Ends a stream that may not go on. What is still in the queue is not sent.
+    fn cut(&mut self, over: &Over) {
         self.ended = true;
         self.ready.clear();
-        let told = self.lens.farewell(error);
+        let told = self.lens.farewell(over);
         if !self.answered {
             self.ready.extend(told);
         }
@@ -204,8 +241,14 @@ impl Relay {
         if let Some(watch) = &self.pace.revoked
             && let Err(error) = watch.check(self.lens.principal())
         {
-            return Ok(Step::Revoked(error));
+            return Ok(Step::Over(Over::Refused(error)));
         }
+        if let Some(succession) = &mut self.pace.succession
+            && let Some(over) = succession.review(&self.lens).await
+        {
+            return Ok(Step::Over(over));
+        }
+        let outlives = self.pace.succession.as_ref().and_then(Succession::until);
         let patience = self.patience();
         tokio::select! {
             frame = self.body.frame() => match frame {
@@ -220,7 +263,10 @@ impl Relay {
             () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
             () = sleep_until(patience) => Err(UpstreamError::IdleTimeout),
             _ = self.pace.draining.changed(), if drained => Ok(Step::End),
-            error = revoked(&mut self.pace.revoked, &self.lens) => Ok(Step::Revoked(error)),
+            error = revoked(&mut self.pace.revoked, &self.lens) => Ok(Step::Over(Over::Refused(error))),
+            () = replaced(&mut self.pace.succession) => Ok(Step::Replaced),
+            () = outlived(outlives), if drained => Ok(Step::End),
+            () = outlived(outlives) => Ok(Step::Over(Over::TimeUp)),
         }
     }
 

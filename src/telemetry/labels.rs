@@ -69,6 +69,18 @@ labels! {
 }
 
 labels! {
+    /// What became of a configuration that was read again.
+    ReloadResult {
+        /// It is in force.
+        Applied = "applied",
+        /// It says what the one in force says.
+        Unchanged = "unchanged",
+        /// It is not; the one before it is.
+        Refused = "refused",
+    }
+}
+
+labels! {
     /// What became of a credential (R212).
     AuthResult {
         /// It was accepted.

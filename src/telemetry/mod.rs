@@ -11,7 +11,7 @@ pub mod metrics;
 pub mod ops;
 pub mod seldom;
 
-pub use labels::{AuthResult, RequestOutcome, ToolOutcome, UpstreamOutcome};
+pub use labels::{AuthResult, ReloadResult, RequestOutcome, ToolOutcome, UpstreamOutcome};
 pub use metrics::{Metrics, Route};
 pub use ops::{Ops, Readiness};
 pub use seldom::Seldom;

@@ -102,6 +102,31 @@ pub(super) fn examine(
     findings
 }
 
+/// The same for a configuration that a gateway is to take over while it runs: it tries its parts itself when it makes them,
+/// and its trail is being written to.
+pub(super) fn examine_again(
+    config: &Config,
+    warnings: Vec<Warning>,
+    file: Option<&Path>,
+    clock: &Clock,
+) -> Findings {
+    let mut findings = Findings {
+        warnings,
+        ..Findings::default()
+    };
+    certificates::look(config, clock.now(), &mut findings);
+    policies::look(config, &mut findings);
+    // Who else may read the files: the gateway has started with them as they are, so it is told and not refused.
+    let mut around = Findings::default();
+    if let Some(file) = file {
+        surroundings::look_at_file(file, &mut around);
+    }
+    surroundings::look_at_key_files(config, &mut around);
+    findings.warnings.extend(around.errors);
+    findings.warnings.extend(around.warnings);
+    findings
+}
+
 impl Check {
     pub(super) fn run(&self, env: &Environment, out: &mut Output<'_>) -> Exit {
         let (findings, strict) = self.look(env, &Clock::system());

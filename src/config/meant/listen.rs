@@ -46,6 +46,10 @@ pub struct Listen {
     pub trusted_hops: usize,
     /// How long open requests may go on after the order to stop.
     pub drain_timeout: Duration,
+    /// How long everything goes on as before after the order to stop, except that the gateway is not ready.
+    pub drain_delay: Duration,
+    /// How long streams of an earlier configuration may go on.
+    pub reload_timeout: Duration,
 }
 
 /// What is spoken on the socket.
@@ -188,6 +192,8 @@ pub(super) fn mean(
         address,
         trusted_hops: usize::from(hops),
         drain_timeout: raw.drain_timeout.0,
+        drain_delay: raw.drain_delay.0,
+        reload_timeout: raw.reload_timeout.0,
     })
 }
 

@@ -17,11 +17,12 @@ mod routes;
 mod upstreams;
 mod urls;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::secret::Secret;
 
+use super::difference::Written;
 use super::mistake::Origin;
 use super::raw;
 
@@ -94,6 +95,9 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// Files that hold secrets, by setting.
     pub secret_files: Vec<(String, PathBuf)>,
+    /// Files and folders whose content is a part of the configuration, by setting.
+    pub files: Vec<(String, PathBuf)>,
+    pub(in crate::config) written: Written,
     shown: serde_json::Value,
     places: BTreeMap<String, Origin>,
 }
@@ -102,6 +106,12 @@ impl Config {
     /// The settings in force, defaults and overrides included, every secret as `[REDACTED]` (R086).
     pub const fn shown(&self) -> &serde_json::Value {
         &self.shown
+    }
+
+    /// The settings that were written otherwise in `before`, by name and never by value. What the files hold that they
+    /// name is not looked at.
+    pub fn changed_since(&self, before: &Self) -> BTreeSet<String> {
+        self.written.changed_since(&before.written)
     }
 
     /// Where a setting was written.
@@ -199,6 +209,8 @@ pub(in crate::config) fn mean(
         extra_ca_file,
         state_dir,
         secret_files: std::mem::take(&mut review.secret_files),
+        files: std::mem::take(&mut review.files),
+        written: Written::default(),
         places: review.places.clone(),
     })
 }

@@ -162,6 +162,10 @@ fn policy_files(at: &str, name: &str, review: &mut Review) -> Vec<PathBuf> {
         .filter(fits)
         .collect();
     files.sort();
+    review.depends_on(at, &folder);
+    for file in &files {
+        review.depends_on(at, file);
+    }
     if files.is_empty() {
         let message = format!("no file in {} fits `{last}`", folder.display());
         review.mistake(at, message, "put policies there, or remove the pattern");

@@ -47,7 +47,7 @@ pub struct Metrics {
 }
 
 /// Sealing of session ids.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sessions {
     /// The key; without one, a random key for each start.
     pub key: Option<Secret<Vec<u8>>>,

@@ -16,6 +16,7 @@ pub(in crate::config) struct Review {
     pub(in crate::config) mistakes: Vec<Mistake>,
     pub(in crate::config) warnings: Vec<Warning>,
     pub(super) secret_files: Vec<(String, PathBuf)>,
+    pub(super) files: Vec<(String, PathBuf)>,
     base: PathBuf,
     pub(in crate::config) places: BTreeMap<String, Origin>,
     keys: Vec<(String, Secret<Vec<u8>>)>,
@@ -28,6 +29,7 @@ impl Review {
             mistakes: Vec::new(),
             warnings: Vec::new(),
             secret_files: Vec::new(),
+            files: Vec::new(),
             base: base.to_owned(),
             places,
             keys: Vec::new(),
@@ -70,9 +72,15 @@ impl Review {
         self.base.join(name)
     }
 
+    /// Notes a file or folder whose content is a part of what the setting says.
+    pub(super) fn depends_on(&mut self, path: &str, file: &Path) {
+        self.files.push((path.to_owned(), file.to_owned()));
+    }
+
     /// A file that a setting names and that must be there.
     pub(super) fn existing(&mut self, path: &str, name: &str) -> PathBuf {
         let file = self.file(name);
+        self.depends_on(path, &file);
         if let Err(error) = std::fs::File::open(&file) {
             self.mistake(
                 path,

@@ -38,6 +38,13 @@ pub(in crate::config) struct Listen {
     /// How long open requests and streams may go on after the order to stop.
     #[schemars(extend("x-min" = "0s", "x-max" = "10m"))]
     pub(in crate::config) drain_timeout: Span,
+    /// How long the gateway goes on as before after the order to stop, but says that it is not ready, so that load
+    /// balancers send nobody new.
+    #[schemars(extend("x-min" = "0s", "x-max" = "5m"))]
+    pub(in crate::config) drain_delay: Span,
+    /// How long streams that were opened under an earlier configuration may go on after it was replaced.
+    #[schemars(extend("x-min" = "0s", "x-max" = "1h"))]
+    pub(in crate::config) reload_timeout: Span,
 }
 
 impl Default for Listen {
@@ -52,6 +59,8 @@ impl Default for Listen {
             proxy_protocol: Vec::new(),
             allowed_hosts: Vec::new(),
             drain_timeout: Span::seconds(20),
+            drain_delay: Span::seconds(0),
+            reload_timeout: Span::seconds(300),
         }
     }
 }

@@ -102,6 +102,13 @@ impl Default for StateDir {
     }
 }
 
+impl Config {
+    /// Where the gateway keeps things unless it is told.
+    pub(in crate::config) fn standard_state_dir() -> String {
+        StateDir::default().0
+    }
+}
+
 /// How strict the gateway is about its surroundings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

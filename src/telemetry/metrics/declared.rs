@@ -117,6 +117,12 @@ declare! {
         "Redactions made, by kind.", ["kind"];
     certificate_expiry: IntGauge = "sallygate_certificate_expiry_timestamp_seconds",
         "When the server certificate ends, in seconds since the Unix epoch.";
+    reloads: IntCounterVec = "sallygate_config_reloads_total",
+        "Configurations that were read again, by what became of them.", ["result"];
+    reloaded_at: IntGauge = "sallygate_config_last_reload_success_timestamp_seconds",
+        "When what is written and what is in force were last found to be the same.";
+    sets: IntGauge = "sallygate_config_sets_in_use",
+        "Configurations by which requests or streams are still decided; 1 when no old one is left.";
     operations: HistogramVec = "mcp_server_operation_duration_seconds",
         "Time that each method of the protocol took.", ["mcp_method_name"], OPERATION_BUCKETS;
     build: IntGaugeVec = "sallygate_build_info",

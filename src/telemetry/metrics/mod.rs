@@ -14,8 +14,10 @@ use prometheus::{Histogram, IntCounter, IntGauge, TextEncoder};
 
 use self::declared::Declared;
 use super::labels::{
-    AuthResult, METHODS, OTHER, RequestOutcome, ToolOutcome, UpstreamOutcome, method_index,
+    AuthResult, METHODS, OTHER, ReloadResult, RequestOutcome, ToolOutcome, UpstreamOutcome,
+    method_index,
 };
+use crate::clock::Timestamp;
 use crate::stage::Stage;
 use crate::upstream::breaker::State;
 
@@ -258,6 +260,23 @@ impl Metrics {
     /// The certificate in use ends at this moment, in seconds since the Unix epoch (R075).
     pub fn certificate_expires(&self, seconds: i64) {
         self.declared.certificate_expiry.set(seconds);
+    }
+
+    /// A configuration was read again.
+    pub fn reloaded(&self, result: ReloadResult) {
+        let vec = &self.declared.reloads;
+        vec.with_label_values(&[result.name()]).inc();
+    }
+
+    /// What is written is in force since this moment, or still is.
+    pub fn reloaded_at(&self, now: Timestamp) {
+        self.declared.reloaded_at.set(now.seconds());
+    }
+
+    /// So many configurations are in use.
+    pub fn sets_in_use(&self, sets: usize) {
+        let sets = i64::try_from(sets).unwrap_or(i64::MAX);
+        self.declared.sets.set(sets);
     }
 
     /// Everything in the text format of Prometheus.

@@ -75,6 +75,7 @@ struct Listing {
 pub struct Readiness {
     conditions: Vec<(&'static str, Probe)>,
     listings: Vec<Listing>,
+    notes: Vec<(&'static str, Probe)>,
 }
 
 impl fmt::Debug for Readiness {
@@ -117,6 +118,25 @@ impl Readiness {
             states: Box::new(states),
         });
         self
+    }
+
+    /// Something that is not as it should be, but no reason to send requests elsewhere.
+    #[must_use]
+    pub fn noting(
+        mut self,
+        name: &'static str,
+        probe: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        self.notes.push((name, Box::new(probe)));
+        self
+    }
+
+    /// What is to be noted now.
+    pub fn notes(&self) -> Vec<(&'static str, String)> {
+        self.notes
+            .iter()
+            .filter_map(|(name, probe)| probe().err().map(|note| (*name, note)))
+            .collect()
     }
 
     /// One more condition that is told, not asked. It does not hold until it is told so.
@@ -221,6 +241,9 @@ impl Ops {
                 }
             }
         }
+        for (name, note) in self.readiness.notes() {
+            body.push_str(&format!("{name}: {note}\n"));
+        }
         reply(status(names.is_empty()), "text/plain; charset=utf-8", body)
     }
 
@@ -244,6 +267,11 @@ impl Ops {
             if let Some(members) = body.as_object_mut() {
                 members.insert(listing.kind.to_owned(), states.into());
             }
+        }
+        let note = |(name, note): (&str, String)| (name.to_owned(), Value::from(note));
+        let notes: Map<_, _> = self.readiness.notes().into_iter().map(note).collect();
+        if !notes.is_empty() {
+            body["notes"] = notes.into();
         }
         reply(status(is_ready), "application/json", format!("{body}\n"))
     }

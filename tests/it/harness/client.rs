@@ -28,12 +28,12 @@ use tower::Service;
 use super::sse::EventStream;
 use super::wait;
 
-/// A TLS client that trusts one authority and nobody else.
+/// A TLS client that trusts the authorities in a file and nobody else.
 pub(crate) fn tls_config(ca_file: &Path) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(ca_file).unwrap())
-        .unwrap();
+    for authority in CertificateDer::pem_file_iter(ca_file).unwrap() {
+        roots.add(authority.unwrap()).unwrap();
+    }
     tls_config_of(roots)
 }
 

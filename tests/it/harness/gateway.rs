@@ -10,8 +10,10 @@ use std::time::Duration;
 use sallygate::audit::disk::{Disk, Machine};
 use sallygate::auth::ResourceId;
 use sallygate::auth::mint::{Grant, Mint, Minted};
+use sallygate::cli;
 use sallygate::clock::Clock;
 use sallygate::config::{self, Config, Environment};
+use sallygate::gateway::reload::{Cause, Reloaded, Reloader, Unfit};
 use sallygate::gateway::{self, Gateway, Waits};
 use sallygate::revocation::Revocations;
 use sallygate::upstream::credential::Keys;
@@ -20,6 +22,7 @@ use tempfile::TempDir;
 use super::client::{Client, Http};
 use super::mcp::Mcp;
 use super::upstream::FakeUpstream;
+use super::wait;
 
 /// The public address. It names no port, since the port is known only once the gateway listens.
 pub(crate) const PUBLIC: &str = "https://localhost";
@@ -73,6 +76,8 @@ impl Plan {
                 // No test waits for a comment by chance, and a busy machine makes no call's answer late.
                 keep_alive: Duration::from_secs(3600),
                 first_event: Duration::from_secs(5),
+                // Nothing is reloaded unless the test says so.
+                look: Duration::from_secs(3600),
             },
             clock: Clock::system(),
             keys: None,
@@ -151,6 +156,12 @@ impl Plan {
         self
     }
 
+    /// How often the gateway looks whether its files have changed.
+    pub(crate) fn look(mut self, every: Duration) -> Self {
+        self.waits.look = every;
+        self
+    }
+
     /// The time that gateway and tokens go by.
     pub(crate) fn clock(mut self, clock: &Clock) -> Self {
         self.clock = clock.clone();
@@ -182,10 +193,16 @@ impl Plan {
         std::fs::write(&file, self.yaml(&url)).unwrap();
         let (config, _) = config::load(&file, &self.environment)
             .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-        let parts = (self.keys, self.disk);
-        let gateway = Gateway::start_on(&config, self.clock.clone(), self.waits, parts)
-            .await
-            .unwrap_or_else(|error| panic!("{error:?}"));
+        let source = Some(cli::source(&file, &self.environment));
+        let gateway = Gateway::start_from(
+            &config,
+            self.clock.clone(),
+            self.waits,
+            (self.keys, self.disk),
+            source,
+        )
+        .await
+        .unwrap_or_else(|error| panic!("{error:?}"));
         Rig {
             mint: Mint::new(&gateway::own_tokens(&config).unwrap(), self.clock).unwrap(),
             address: gateway.address,
@@ -194,7 +211,8 @@ impl Plan {
             gateway: Some(gateway),
             config,
             upstream,
-            _dir: self.dir,
+            file,
+            dir: self.dir,
         }
     }
 
@@ -234,7 +252,8 @@ pub(crate) struct Rig {
     pub(crate) config: Config,
     gateway: Option<Gateway>,
     mint: Mint,
-    _dir: TempDir,
+    file: PathBuf,
+    dir: TempDir,
 }
 
 impl Rig {
@@ -299,6 +318,41 @@ impl Rig {
     /// The folder of the audit trail.
     pub(crate) fn audit_dir(&self) -> &Path {
         &self.config.audit.dir
+    }
+
+    /// The folder of the configuration, for files that it names.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What the configuration says.
+    pub(crate) fn yaml(&self) -> String {
+        std::fs::read_to_string(&self.file).unwrap()
+    }
+
+    /// Puts another configuration in the place of the old one, in one step.
+    pub(crate) fn write(&self, yaml: &str) {
+        let aside = self.file.with_extension("aside");
+        std::fs::write(&aside, yaml).unwrap();
+        std::fs::rename(&aside, &self.file).unwrap();
+    }
+
+    /// Replaces a text in the configuration, which has to be there.
+    pub(crate) fn edit(&self, old: &str, new: &str) {
+        let yaml = self.yaml();
+        assert!(yaml.contains(old), "no {old:?} in {yaml}");
+        self.write(&yaml.replace(old, new));
+    }
+
+    /// What puts another configuration in force.
+    pub(crate) fn reloader(&self) -> Arc<Reloader> {
+        let gateway = self.gateway.as_ref().expect("not drained yet");
+        Arc::clone(&gateway.reloader)
+    }
+
+    /// The order to read the configuration again.
+    pub(crate) async fn reload(&self) -> Result<Reloaded, Unfit> {
+        wait::soon("the reload", self.reloader().reload(Cause::Order)).await
     }
 
     /// The metrics as they are scraped.

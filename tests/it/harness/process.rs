@@ -96,8 +96,16 @@ impl Program {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let kill = ["-c", "kill -TERM \"$0\"", &self.child.id().to_string()].map(String::from);
-        let sent = Command::new("sh").args(kill).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Sends a signal, by its short name.
+    pub(crate) fn signal(&self, name: &str) {
+        let (order, id) = (format!("kill -{name} \"$0\""), self.child.id().to_string());
+        let sent = Command::new("sh")
+            .args(["-c", &order, &id])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
