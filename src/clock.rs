@@ -49,13 +49,37 @@ impl Timestamp {
 
     /// As the calendar sees it, in UTC. A moment outside the calendar becomes the epoch.
     pub fn utc(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+        let millis = time::Duration::milliseconds(self.0.rem_euclid(1000));
+        OffsetDateTime::from_unix_timestamp(self.seconds())
+            .ok()
+            .and_then(|whole| whole.checked_add(millis))
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
     /// `2026-11-20T12:34:56.789Z`, the form of audit lines (R172).
     pub fn rfc3339_millis(self) -> String {
-        self.utc().format(RFC3339_MILLIS).unwrap_or_default()
+        let utc = self.utc();
+        let Some(year) = u32::try_from(utc.year()).ok().filter(|year| *year < 10_000) else {
+            return utc.format(RFC3339_MILLIS).unwrap_or_default();
+        };
+        // Written by hand: every audit line has one, and the general way costs as much as the rest of the line.
+        let mut out = String::with_capacity(24);
+        for (number, places, mark) in [
+            (year, 4, '-'),
+            (u8::from(utc.month()).into(), 2, '-'),
+            (utc.day().into(), 2, 'T'),
+            (utc.hour().into(), 2, ':'),
+            (utc.minute().into(), 2, ':'),
+            (utc.second().into(), 2, '.'),
+            (utc.millisecond().into(), 3, 'Z'),
+        ] {
+            for place in (0..places).rev() {
+                let digit = number / 10_u32.pow(place) % 10;
+                out.push(char::from_digit(digit, 10).unwrap_or('0'));
+            }
+            out.push(mark);
+        }
+        out
     }
 
     /// `2026-11-20T12:34:56Z`, the form of error bodies (R428).
@@ -105,8 +129,16 @@ impl Clock {
 
     /// Sets the wall time of a manual clock forward, as an operator or a bad time server would: no time passes.
     pub fn set_forward(&self, by: Duration) {
+        self.step(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+    }
+
+    /// The same in the other direction.
+    pub fn set_back(&self, by: Duration) {
+        self.step(i64::try_from(by.as_millis()).map_or(i64::MIN, |by| -by));
+    }
+
+    fn step(&self, millis: i64) {
         if let Some(hand) = &self.0 {
-            let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
             hand.started.fetch_add(millis, Ordering::SeqCst);
             hand.wall_millis.fetch_add(millis, Ordering::SeqCst);
         }
@@ -141,6 +173,70 @@ impl Clock {
     }
 }
 
+/// How far the wall clock may run ahead of the time that has passed before it is doubted.
+const MAX_JUMP: Duration = Duration::from_secs(2 * 3600);
+
+/// The wall time as far as it is believed, for whatever cannot be undone: removing what is over. A clock that leaps ahead
+/// is believed only after it has held for a while; until then time goes on as it passes. A clock that is set back is
+/// believed at once, since nothing is over too early by it.
+#[derive(Debug)]
+pub struct Calendar {
+    clock: Clock,
+    patience: Duration,
+    /// Both readings when they were last believed.
+    known: (Timestamp, Instant),
+    doubted_since: Option<Instant>,
+}
+
+impl Calendar {
+    /// Believes what the clock says now, and later leaps when they have held for `patience`.
+    pub fn new(clock: Clock, patience: Duration) -> Self {
+        let known = (clock.now(), clock.monotonic());
+        Self {
+            clock,
+            patience,
+            known,
+            doubted_since: None,
+        }
+    }
+
+    /// The same where something shows that it was `last` not long ago. A clock that is far ahead of that is doubted from
+    /// the start.
+    #[must_use]
+    pub fn after(mut self, last: Timestamp) -> Self {
+        self.known.0 = self.known.0.min(last);
+        self
+    }
+
+    /// The time that is believed now, never later than the wall clock's. To be asked often: what happens between two
+    /// questions is not seen.
+    pub fn now(&mut self) -> Timestamp {
+        let (wall, moment) = (self.clock.now(), self.clock.monotonic());
+        let due = self.due(moment);
+        let is_near = wall <= due.plus(MAX_JUMP) && due <= wall.plus(MAX_JUMP);
+        if is_near {
+            self.doubted_since = None;
+            return wall;
+        }
+        let since = *self.doubted_since.get_or_insert(moment);
+        if moment.saturating_duration_since(since) >= self.patience {
+            (self.known, self.doubted_since) = ((wall, moment), None);
+            return wall;
+        }
+        wall.min(due)
+    }
+
+    /// Whether the wall clock is too far from where it should be.
+    pub const fn is_doubted(&self) -> bool {
+        self.doubted_since.is_some()
+    }
+
+    fn due(&self, moment: Instant) -> Timestamp {
+        let (wall, then) = self.known;
+        wall.plus(moment.saturating_duration_since(then))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,11 +254,71 @@ mod tests {
     }
 
     #[test]
+    fn r172_the_quick_form_is_the_general_one_at_every_moment() {
+        for millis in [
+            0,
+            -1,
+            -62_167_219_200_000,
+            -62_167_219_200_001,
+            951_782_399_999,
+            1_732_190_400_009,
+            4_102_444_800_000,
+            253_402_300_799_999,
+            253_402_300_800_000,
+            i64::MAX,
+            i64::MIN,
+        ] {
+            let at = Timestamp::from_millis(millis);
+            let general = at.utc().format(RFC3339_MILLIS).unwrap_or_default();
+            assert_eq!(at.rfc3339_millis(), general, "{millis}");
+        }
+    }
+
+    #[test]
     fn a_manual_clock_moves_both_hands_together() {
         let clock = Clock::manual(Timestamp::from_seconds(1_000));
         let before = clock.monotonic();
         clock.advance(Duration::from_secs(61));
         assert_eq!(clock.now(), Timestamp::from_seconds(1_061));
         assert_eq!(clock.monotonic() - before, Duration::from_secs(61));
+    }
+
+    #[test]
+    fn a_leap_ahead_is_believed_when_it_has_held_and_a_step_back_at_once() {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        let clock = Clock::manual(Timestamp::from_seconds(1_000_000));
+        let mut calendar = Calendar::new(clock.clone(), HOUR);
+        clock.set_forward(HOUR);
+        assert_eq!(calendar.now(), clock.now(), "a small step");
+        clock.set_back(HOUR);
+        clock.set_forward(HOUR * 5000);
+        assert_eq!(calendar.now(), Timestamp::from_seconds(1_000_000));
+        clock.advance(HOUR / 2);
+        assert_eq!(calendar.now(), Timestamp::from_seconds(1_001_800));
+        assert!(calendar.is_doubted());
+        clock.set_back(HOUR * 5000);
+        assert_eq!(calendar.now(), clock.now());
+        assert!(!calendar.is_doubted());
+        clock.set_forward(HOUR * 5000);
+        calendar.now();
+        clock.advance(HOUR);
+        assert_eq!(calendar.now(), clock.now(), "it has held");
+        clock.set_back(HOUR * 5000);
+        assert_eq!(calendar.now(), clock.now(), "set back");
+    }
+
+    #[test]
+    fn a_clock_far_ahead_of_what_is_known_is_doubted_from_the_start() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let clock = Clock::manual(Timestamp::from_seconds(100_000_000));
+        let last = Timestamp::from_seconds(1_000_000);
+        let mut calendar = Calendar::new(clock.clone(), DAY).after(last);
+        assert_eq!(calendar.now(), last);
+        clock.advance(DAY / 2);
+        assert_eq!(calendar.now(), last.plus(DAY / 2));
+        clock.advance(DAY / 2);
+        assert_eq!(calendar.now(), clock.now());
+        let mut behind = Calendar::new(clock.clone(), DAY).after(clock.now().plus(DAY));
+        assert_eq!(behind.now(), clock.now());
     }
 }

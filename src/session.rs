@@ -247,4 +247,22 @@ mod tests {
         assert!(one.bytes().all(|byte| byte.is_ascii_graphic()));
         assert!(!one.contains("upstream"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_sealed_is_opened_for_its_own_and_for_nobody_else(
+            id in "[!-~]{1,1024}",
+            user in "[a-z]{1,20}",
+            age in 0_i64..3_599,
+        ) {
+            let owner = Principal::for_tests(&user, "free", &[]);
+            let sealed = seal().seal(id.as_bytes(), &owner, "route", NOW).unwrap();
+            let later = Timestamp::from_seconds(NOW.seconds() + age);
+            let opened = seal().open(sealed.as_bytes(), &owner, "route", later);
+            proptest::prop_assert_eq!(opened, Ok(id.into_bytes()));
+            let other = Principal::for_tests(&format!("{user}x"), "free", &[]);
+            let refused = seal().open(sealed.as_bytes(), &other, "route", later);
+            proptest::prop_assert_eq!(refused, Err(SessionError::NotGenuine));
+        }
+    }
 }

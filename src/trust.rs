@@ -45,24 +45,27 @@ pub fn client_config(
     only: Option<&Path>,
     extra: Option<&Path>,
 ) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
-    let roots = match only {
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            add(path, &mut roots)?;
-            roots
-        }
-        None => {
-            let mut roots = of_system()?;
-            if let Some(path) = extra {
-                add(path, &mut roots)?;
-            }
-            roots
-        }
-    };
     Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(TrustError::Tls)?
-        .with_root_certificates(roots))
+        .with_root_certificates(roots(only, extra)?))
+}
+
+/// The authorities themselves, for whoever asks more of a certificate than that one of them vouches for it.
+///
+/// # Errors
+/// The same as of [`client_config`].
+pub fn roots(only: Option<&Path>, extra: Option<&Path>) -> Result<RootCertStore, TrustError> {
+    let Some(path) = only else {
+        let mut roots = of_system()?;
+        if let Some(path) = extra {
+            add(path, &mut roots)?;
+        }
+        return Ok(roots);
+    };
+    let mut roots = RootCertStore::empty();
+    add(path, &mut roots)?;
+    Ok(roots)
 }
 
 /// Can every certificate of this file be trusted as an authority?

@@ -6,6 +6,8 @@
 //! Checkpoints are lines of the chain that name the key in use, so a new key can take over inside a chain. A later
 //! rewriting of lines (C34) needs no other form: it seals the rewritten lines anew and says so in a `redaction` line.
 
+use std::fmt;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -31,10 +33,17 @@ const LINE_END: &[u8] = br#""}"#;
 pub struct WeakKey(pub usize);
 
 /// The key of a chain.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ChainKey {
     id: String,
-    secret: Secret<Vec<u8>>,
+    /// Keyed once: each seal goes on from a copy of this state.
+    keyed: Hmac<Sha256>,
+}
+
+impl fmt::Debug for ChainKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChainKey").field("id", &self.id).finish()
+    }
 }
 
 impl ChainKey {
@@ -53,7 +62,8 @@ impl ChainKey {
             "ak_{}",
             random::to_hex(digest.finalize().get(..6).unwrap_or_default())
         );
-        Ok(Self { id, secret })
+        let keyed = Hmac::<Sha256>::new_from_slice(secret.expose()).map_err(|_| WeakKey(length))?;
+        Ok(Self { id, keyed })
     }
 
     /// The public name of the key, in checkpoints.
@@ -67,10 +77,7 @@ impl ChainKey {
     }
 
     fn raw(&self, purpose: &[u8], message: &[u8]) -> [u8; 32] {
-        // HMAC takes keys of every length, so this does not fail; if it did, no seal would ever match.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.secret.expose()) else {
-            return [0; 32];
-        };
+        let mut mac = self.keyed.clone();
         mac.update(purpose);
         mac.update(b"\n");
         mac.update(message);
@@ -245,5 +252,25 @@ mod tests {
         assert!(!Head::parse(&lower).unwrap().is_genuine(&ring));
         let foreign = Head::sign(&key(2), link, Timestamp::from_seconds(5));
         assert!(!foreign.is_genuine(&ring));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_sealed_is_split_again_and_a_head_is_read_again(
+            body in "\\{\"a\":\"[ -!#-\\[\\]-~]{0,300}\"",
+            seq in proptest::prelude::any::<u64>(),
+            at in 0_i64..4_000_000_000_000,
+        ) {
+            let mut out = body.clone().into_bytes();
+            let link = seal(&key(1), seq, &mut out, 0);
+            let line = out.strip_suffix(b"\n").unwrap();
+            let (read, mac) = split(line).unwrap();
+            proptest::prop_assert_eq!(read, body.as_bytes());
+            proptest::prop_assert_eq!(mac, &link.mac);
+            let head = Head::sign(&key(1), link, Timestamp::from_millis(at));
+            let read = Head::parse(&head.to_json()).unwrap();
+            proptest::prop_assert_eq!(&read, &head);
+            proptest::prop_assert!(read.is_genuine(&KeyRing::new(vec![key(1)])));
+        }
     }
 }

@@ -24,6 +24,10 @@ const LOCK: &str = ".lock";
 /// A process that is about to become another program holds the locks of its parent for a moment.
 const LOCK_TRIES: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// Several times as much as the writer keeps between two flushes.
+const MAX_TAIL: u64 = 8 * 1024 * 1024;
+/// Between two parts of this size a compression can be stopped.
+const COMPRESSED_AT_ONCE: usize = 256 * 1024;
 const MILLIS_PER_HOUR: i64 = 3_600_000;
 
 /// One hour of the trail, counted from the Unix epoch.
@@ -139,72 +143,47 @@ fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::R
     }
 }
 
-/// A file that lines are appended to, watched for being taken away.
-#[derive(Debug)]
-pub(in crate::audit) struct Appender {
-    path: PathBuf,
-    file: File,
-    length: u64,
+/// The length of a file up to its last line break: what follows it was torn by a crash.
+pub(in crate::audit) fn whole_lines(file: &mut File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let (start, tail) = end_of(file, length)?;
+    let last = tail.iter().rposition(|byte| *byte == b'\n');
+    Ok(last.map_or(start, |at| start.saturating_add(at as u64 + 1)))
 }
 
-impl Appender {
-    /// Opens or makes the file. Anything but a regular file is refused, be it a device or a link.
-    pub(in crate::audit) fn open(path: PathBuf) -> io::Result<Self> {
-        if let Some(parent) = path.parent() {
-            make_directory(parent)?;
-        }
-        if fs::symlink_metadata(&path).is_ok_and(|found| !found.file_type().is_file()) {
-            return Err(io::Error::other("not a regular file"));
-        }
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)?;
-        let mut appender = Self {
-            path,
-            file,
-            length: 0,
-        };
-        appender.length = appender.whole_lines()?;
-        if appender.length == 0 {
-            // A new file lasts only as long as the directories that name it: day, month, year and root.
-            for directory in appender.path.ancestors().skip(1).take(4) {
-                File::open(directory)?.sync_all()?;
-            }
-        }
-        appender.file.set_len(appender.length)?;
-        Ok(appender)
+/// Cuts off what a crash has torn at the end of a plain file, and says how many bytes that were.
+pub(in crate::audit) fn heal(root: &Path, hour: Hour, kind: Kind) -> io::Result<u64> {
+    let path = hour.file(root, kind);
+    if !fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_file()) {
+        return Ok(0);
     }
+    let mut file = private().open(&path)?;
+    let (length, whole) = (file.metadata()?.len(), whole_lines(&mut file)?);
+    if whole < length {
+        file.set_len(whole)?;
+        file.sync_all()?;
+    }
+    Ok(length.saturating_sub(whole))
+}
 
-    /// Appends whole lines with one write, all of them or none.
-    pub(in crate::audit) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let (ours, theirs) = (self.file.metadata()?, fs::symlink_metadata(&self.path)?);
-        if (ours.dev(), ours.ino()) != (theirs.dev(), theirs.ino()) {
-            return Err(io::Error::other("the file was replaced"));
-        }
-        if let Err(error) = self.file.write_all(lines) {
-            // A part may have been written; the next opening repairs what this cannot.
-            let _ = self.file.set_len(self.length);
-            return Err(error);
-        }
-        self.length = self.length.saturating_add(lines.len() as u64);
-        Ok(())
-    }
+/// The end of a kind's plain file in an hour, in which lie all lines that may not have been flushed.
+pub(in crate::audit) fn tail(root: &Path, hour: Hour, kind: Kind) -> io::Result<Vec<u8>> {
+    let mut file = match File::open(hour.file(root, kind)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(MAX_TAIL)))?;
+    let mut tail = Vec::new();
+    file.take(MAX_TAIL).read_to_end(&mut tail)?;
+    Ok(tail)
+}
 
-    /// Makes everything appended so far durable.
-    pub(in crate::audit) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    /// The length up to the last line break: what follows it was torn by a crash.
-    fn whole_lines(&mut self) -> io::Result<u64> {
-        let length = self.file.metadata()?.len();
-        let (start, tail) = end_of(&mut self.file, length)?;
-        let last = tail.iter().rposition(|byte| *byte == b'\n');
-        Ok(last.map_or(start, |at| start.saturating_add(at as u64 + 1)))
-    }
+/// Which directory this is, whatever it is called.
+pub(in crate::audit) fn identity(root: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::metadata(root)?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// The last part of a file, long enough to hold two lines, and where it begins.
@@ -216,12 +195,12 @@ fn end_of(file: &mut File, length: u64) -> io::Result<(u64, Vec<u8>)> {
     Ok((start, tail))
 }
 
-/// The last whole line of a kind's file in an hour, and how many torn bytes follow it.
+/// The last whole line of a kind's file in an hour.
 pub(in crate::audit) fn last_line(
     root: &Path,
     hour: Hour,
     kind: Kind,
-) -> io::Result<(Option<Vec<u8>>, usize)> {
+) -> io::Result<Option<Vec<u8>>> {
     let plain = hour.file(root, kind);
     if let Ok(mut file) = File::open(&plain) {
         let length = file.metadata()?.len();
@@ -234,7 +213,7 @@ pub(in crate::audit) fn last_line(
         let last = lines
             .split(|byte| *byte == b'\n')
             .rfind(|line| !line.is_empty());
-        return Ok((last.map(<[u8]>::to_vec), tail.len().saturating_sub(whole)));
+        return Ok(last.map(<[u8]>::to_vec));
     }
     let mut last = None;
     if let Some(mut lines) = open(root, hour, kind)? {
@@ -242,7 +221,7 @@ pub(in crate::audit) fn last_line(
             last = Some(line);
         }
     }
-    Ok((last, 0))
+    Ok(last)
 }
 
 /// Whether any file of this hour was already compressed: then the hour is closed for good.
@@ -352,43 +331,68 @@ fn is_number(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Compresses every hour before `current` and removes every hour that ended longer than `retention` before `now`.
-pub(in crate::audit) fn tidy(
-    root: &Path,
-    current: Hour,
-    now: Timestamp,
-    retention: Duration,
-) -> io::Result<()> {
-    let kept = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-    let oldest = Hour::of(now).start().millis().saturating_sub(kept);
-    for hour in hours(root)? {
-        if hour >= current {
-            continue;
-        }
-        let expired = hour.next().start().millis() <= oldest;
+/// What the keeper is to do, and when to stop.
+pub(in crate::audit) struct Tidying<'a> {
+    /// The hour that is being written.
+    pub(in crate::audit) current: Hour,
+    /// The time that is believed.
+    pub(in crate::audit) now: Timestamp,
+    pub(in crate::audit) retention: Duration,
+    /// Whether the gateway wants to end.
+    pub(in crate::audit) stop: &'a dyn Fn() -> bool,
+}
+
+/// Removes every hour that ended longer than the retention before now, then compresses every hour before the current one.
+/// Removing comes first, since a full disk has no room for a second copy; and one bad file keeps no other from its turn.
+///
+/// # Errors
+/// The first thing that went wrong, after everything else was done.
+pub(in crate::audit) fn tidy(root: &Path, work: &Tidying<'_>) -> io::Result<()> {
+    let kept = i64::try_from(work.retention.as_millis()).unwrap_or(i64::MAX);
+    let oldest = Hour::of(work.now).start().millis().saturating_sub(kept);
+    let closed = hours(root)?.into_iter().filter(|hour| *hour < work.current);
+    let (over, kept): (Vec<_>, Vec<_>) =
+        closed.partition(|hour| hour.next().start().millis() <= oldest);
+    let mut outcome = Ok(());
+    for hour in over {
         for kind in Kind::ALL {
             let plain = hour.file(root, kind);
-            if expired {
-                remove(&plain)?;
-                remove(&compressed(&plain))?;
-            } else if plain.exists() {
-                compress(&plain)?;
+            let packed = compressed(&plain);
+            for file in [&plain, &packed, &with_suffix(&packed, ".tmp")] {
+                outcome = outcome.and(remove(file));
             }
-            remove(&with_suffix(&compressed(&plain), ".tmp"))?;
         }
-        if expired {
-            prune(root, &hour.file(root, Kind::Auth));
-        }
+        prune(root, &hour.file(root, Kind::Auth));
     }
-    Ok(())
+    let kinds = |hour: Hour| Kind::ALL.map(|kind| hour.file(root, kind));
+    for plain in kept.into_iter().flat_map(kinds) {
+        if (work.stop)() {
+            return outcome;
+        }
+        if plain.exists() {
+            outcome = outcome.and(compress(&plain, work.stop));
+        }
+        outcome = outcome.and(remove(&with_suffix(&compressed(&plain), ".tmp")));
+    }
+    outcome
 }
 
 /// `.jsonl` to `.jsonl.gz` in steps of which each leaves a whole file behind (R206).
-fn compress(plain: &Path) -> io::Result<()> {
+fn compress(plain: &Path, stop: &dyn Fn() -> bool) -> io::Result<()> {
     let mut source = File::open(plain)?;
     replace(&compressed(plain), |file| {
         let mut encoder = GzEncoder::new(file, Compression::default());
-        io::copy(&mut source, &mut encoder)?;
+        let mut part = vec![0; COMPRESSED_AT_ONCE];
+        loop {
+            let read = source.read(&mut part)?;
+            if stop() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            match part.get(..read) {
+                Some(part) if read > 0 => encoder.write_all(part)?,
+                _ => break,
+            }
+        }
         encoder.finish().map(|_| ())
     })?;
     remove(plain)

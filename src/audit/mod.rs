@@ -4,15 +4,19 @@
 //!   unnoticed by anybody without the chain's key.
 //! - **Assumes** that one process writes to one directory (kept by a lock) and that the key is kept elsewhere.
 //! - **Hands on** a [`Slot`] before work starts: whoever holds one can write a line.
-//! - **Refuses** new slots while lines cannot be written, so that no request is served unseen; it recovers by itself.
+//! - **Refuses** new slots while lines cannot be written, so that no request is served unseen; it recovers by itself. Lines
+//!   that were promised are kept until the disk has them, within a bound.
 //!
 //! Three kinds of files an hour (R202, R203) hold **one** chain: lines are numbered across the kinds, so a whole file
 //! that vanishes leaves a hole, and reading the files of an hour by number restores the order in which things happened.
 
 pub mod chain;
 pub mod details;
+pub mod disk;
 pub mod event;
 pub mod files;
+mod keeper;
+mod lane;
 pub mod query;
 pub mod reader;
 pub mod record;

@@ -9,30 +9,46 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use super::chain::{self, ChainKey, Head, Link};
+use super::disk::Disk;
 use super::event::{Event, Kind, Severity};
-use super::files::{self, Appender, Hour};
+use super::files::{self, Hour};
+use super::lane::Lane;
 use super::record::Record;
 use super::resume::Resume;
 use super::sink::{AuditError, Settings, Shared};
-use crate::clock::{Clock, Timestamp};
-use crate::redact::{self, Rules, Tally};
+use crate::clock::{Calendar, Clock, Timestamp};
+use crate::redact::totals::counting;
+use crate::redact::{self, Rules};
 
-/// How far the wall clock may run ahead of the time that passed before it is no longer believed.
-const MAX_JUMP: Duration = Duration::from_secs(2 * 3600);
+pub(in crate::audit) use super::keeper::{Chore, keep};
+
+/// How long a clock that leapt ahead must hold before files are named by it: a step back would leave them in the future.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How long it must hold before anything is removed on its word. By then somebody has noticed that no token is valid.
+pub(in crate::audit) const PATIENCE_TO_REMOVE: Duration = Duration::from_secs(86_400);
+
+/// The longest that one file is written to.
+const FULL_HOUR: Duration = Duration::from_secs(3600);
 
 /// How often a quiet writer looks at the clock.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long lines are gathered once there were some. Without it a busy gateway would wake this thread for every line, which
+/// costs both sides more than the line itself.
+const GATHER: Duration = Duration::from_millis(2);
+
 /// How soon a failed write is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// Buffered lines are written out when they exceed this, in bytes.
-const MAX_BUFFERED: usize = 512 * 1024;
+/// Lines are made durable when so many bytes of them are kept.
+const MAX_BUFFERED: usize = 1024 * 1024;
 
 /// How many waiting records are taken in one round.
 const MAX_ROUND: usize = 4096;
@@ -44,39 +60,32 @@ pub(in crate::audit) enum Command {
     Close(oneshot::Sender<bool>),
 }
 
-/// What the keeper of closed files is asked to do.
-pub(in crate::audit) enum Chore {
-    Tidy(Hour, Timestamp),
-    Answer(oneshot::Sender<bool>),
-    Close(oneshot::Sender<bool>, bool),
-}
-
-/// Lines of one kind on their way to their file.
-#[derive(Default)]
-struct Lane {
-    buffer: Vec<u8>,
-    file: Option<Appender>,
-}
-
 pub(in crate::audit) struct Writer {
     settings: Settings,
     key: ChainKey,
     clock: Clock,
+    disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     keeper: Sender<Chore>,
     lock: Arc<File>,
+    /// Which directory was opened, whatever is called so now.
+    root: (u64, u64),
     hour: Hour,
+    hour_began: Instant,
     end: Link,
     lanes: [Lane; 3],
-    backlog: VecDeque<Record>,
+    backlog: VecDeque<Box<Record>>,
     /// The hour has no opening checkpoint yet; it gets one with its first line.
     opening_due: bool,
     sync_due: bool,
     since_checkpoint: u64,
     checkpoint_at: Instant,
-    /// Both clocks at the start.
-    began: (Timestamp, Instant),
+    /// By which files are named, and by which they are removed.
+    named_by: Calendar,
+    removed_by: Calendar,
     failures: u64,
+    /// Whether operators were told of the failure.
+    told: bool,
 }
 
 impl Writer {
@@ -84,7 +93,7 @@ impl Writer {
     pub(in crate::audit) fn open(
         settings: &Settings,
         key: ChainKey,
-        clock: Clock,
+        (clock, disk): (Clock, Arc<dyn Disk>),
         shared: Arc<Shared>,
         keeper: Sender<Chore>,
     ) -> Result<Self, AuditError> {
@@ -101,20 +110,25 @@ impl Writer {
         let mut writer = Self {
             settings: settings.clone(),
             key,
-            checkpoint_at: clock.monotonic(),
-            began: (clock.now(), clock.monotonic()),
-            clock,
+            disk,
             shared,
             keeper,
             lock: Arc::new(lock),
+            root: files::identity(&root).map_err(failed)?,
             hour: found.hour,
+            hour_began: clock.monotonic(),
             end: found.end.clone(),
             lanes: Default::default(),
             backlog: VecDeque::new(),
             opening_due: false,
             sync_due: false,
             since_checkpoint: 0,
+            checkpoint_at: clock.monotonic(),
+            named_by: Calendar::new(clock.clone(), PATIENCE),
+            removed_by: Calendar::new(clock.clone(), PATIENCE_TO_REMOVE).after(found.known),
+            clock,
             failures: 0,
+            told: false,
         };
         writer.encode_checkpoint("open", Some(&found));
         writer.write_out().map_err(failed)?;
@@ -127,11 +141,11 @@ impl Writer {
         loop {
             let wait = if self.failures > 0 { RETRY } else { TICK };
             let (mut flushes, mut closing) = (Vec::new(), None);
-            let mut next = commands.recv_timeout(wait);
+            let mut next = commands.try_recv().or_else(|_| commands.recv_timeout(wait));
             let ended = matches!(next, Err(RecvTimeoutError::Disconnected));
             while let Ok(command) = next {
                 match command {
-                    Command::Write(record) => self.backlog.push_back(*record),
+                    Command::Write(record) => self.backlog.push_back(record),
                     Command::Flush(reply) => flushes.push(reply),
                     Command::Close(reply) => closing = Some(reply),
                 }
@@ -141,6 +155,7 @@ impl Writer {
                 next = commands.try_recv().map_err(|_| RecvTimeoutError::Timeout);
             }
             let is_last = ended || closing.is_some();
+            let had_lines = !self.backlog.is_empty();
             let written = self.round(is_last);
             for reply in flushes {
                 let _ = match written {
@@ -151,11 +166,21 @@ impl Writer {
             if is_last {
                 return self.leave(closing, written);
             }
+            if had_lines {
+                thread::sleep(GATHER);
+            }
         }
     }
 
     /// The directory is free for another process before anybody is told that this one has closed.
     fn leave(self, closing: Option<oneshot::Sender<bool>>, written: bool) {
+        let lost = self.backlog.len() + self.lanes.iter().map(Lane::unwritten).sum::<usize>();
+        if lost > 0 {
+            tracing::error!(
+                lost,
+                "audit lines could not be written to the last and are lost"
+            );
+        }
         let keeper = self.keeper.clone();
         drop(self);
         if let Some(reply) = closing {
@@ -170,63 +195,67 @@ impl Writer {
 
     /// One round of work, watched: whether everything that was waiting is written.
     fn round(&mut self, is_last: bool) -> bool {
-        self.shared.begin(self.clock.monotonic());
+        let has_lines = !self.backlog.is_empty();
+        self.shared.begin(self.clock.monotonic(), has_lines);
         let result = self.work(is_last);
-        self.shared.end();
+        self.shared.end(result.is_ok());
         match &result {
-            Ok(()) if self.failures > 0 => {
-                tracing::info!(failures = self.failures, "audit lines can be written again");
-                let mut record = Record::new(Event::Lifecycle, self.clock.now(), "");
-                record
-                    .action("audit_recovered")
-                    .severity(Severity::High)
-                    .detail("failed_writes", self.failures);
-                self.encode_next(&record);
-                self.failures = 0;
-                self.shared.failing.store(false, Ordering::Release);
-            }
+            Ok(()) if self.failures > 0 => self.recovered(),
             Ok(()) => {}
-            Err(error) => {
-                if self.failures == 0 {
-                    tracing::error!(
-                        %error,
-                        directory = %self.settings.directory.display(),
-                        "audit lines cannot be written; requests are refused until they can"
-                    );
-                }
-                self.failures = self.failures.saturating_add(1);
-                // Opened anew, a file is repaired, or made again if it was taken away.
-                for lane in &mut self.lanes {
-                    lane.file = None;
-                }
-                self.shared.failing.store(true, Ordering::Release);
-                self.shared.errors.fetch_add(1, Ordering::Relaxed);
-            }
+            Err(error) => self.failed(error),
         }
         result.is_ok()
     }
 
+    fn recovered(&mut self) {
+        if self.told {
+            tracing::info!(failures = self.failures, "audit lines can be written again");
+        }
+        let mut record = Record::new(Event::Lifecycle, self.clock.now(), "");
+        record
+            .action("audit_recovered")
+            .severity(Severity::High)
+            .detail("failed_writes", self.failures);
+        self.encode_next(&record);
+        (self.failures, self.told) = (0, false);
+        self.shared.failing.store(false, Ordering::Release);
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        if self.failures == 0 && self.shared.may_tell() {
+            self.told = true;
+            tracing::error!(
+                %error,
+                directory = %self.settings.directory.display(),
+                "audit lines cannot be written; requests are refused until they can"
+            );
+        }
+        self.failures = self.failures.saturating_add(1);
+        // Opened anew, a file is repaired, or made again if it was taken away.
+        self.lanes.iter_mut().for_each(Lane::doubt);
+        self.shared.failing.store(true, Ordering::Release);
+        self.shared.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn work(&mut self, is_last: bool) -> io::Result<()> {
         self.write_out()?;
-        while let Some(at) = self.backlog.front().map(Record::at) {
-            self.turn_to(Hour::of(at))?;
+        let believed = self.named_by.now();
+        // Asked at every look, since it believes what has held.
+        self.removed_by.now();
+        while let Some(at) = self.backlog.front().map(|record| record.at()) {
+            self.turn_to(self.due(at.min(believed)))?;
             if let Some(record) = self.backlog.pop_front() {
                 self.encode_request(record);
             }
             if self.since_checkpoint >= self.settings.checkpoint_lines {
                 self.encode_checkpoint("count", None);
             }
-            if self
-                .lanes
-                .iter()
-                .map(|lane| lane.buffer.len())
-                .sum::<usize>()
-                > MAX_BUFFERED
-            {
+            if self.lanes.iter().map(Lane::len).sum::<usize>() > MAX_BUFFERED {
+                self.sync_due = true;
                 self.write_out()?;
             }
         }
-        self.turn_to(Hour::of(self.clock.now()))?;
+        self.turn_to(self.due(believed))?;
         let passed = self.clock.monotonic().duration_since(self.checkpoint_at);
         if self.since_checkpoint > 0 && passed >= self.settings.checkpoint_every {
             self.encode_checkpoint("time", None);
@@ -235,6 +264,15 @@ impl Writer {
             self.encode_checkpoint("close", None);
         }
         self.write_out()
+    }
+
+    /// The hour that should be written to. Where the clock was set back behind the trail, files go on ahead of it, each for
+    /// an hour of the time that passes: a chain that went back to an earlier file could not be read in its order.
+    fn due(&self, believed: Timestamp) -> Hour {
+        let hour = Hour::of(believed);
+        let passed = self.clock.monotonic().duration_since(self.hour_began);
+        let is_behind = hour < self.hour && !self.opening_due && passed >= FULL_HOUR;
+        if is_behind { self.hour.next() } else { hour }
     }
 
     /// Goes on to a later hour; the chain never goes back to an earlier file, whatever the clock does.
@@ -246,34 +284,32 @@ impl Writer {
             self.encode_checkpoint("hour", None);
             self.opening_due = true;
         }
+        self.sync_due = true;
         self.write_out()?;
-        for lane in &mut self.lanes {
-            lane.file = None;
-        }
+        self.lanes.iter_mut().for_each(Lane::turn);
         self.hour = hour;
+        self.hour_began = self.clock.monotonic();
         self.tidy();
         Ok(())
     }
 
     /// Has closed hours compressed and old ones removed.
-    fn tidy(&self) {
-        let _ = self.keeper.send(Chore::Tidy(self.hour, self.believable()));
+    fn tidy(&mut self) {
+        let now = self.removed_by.now();
+        let _ = self.keeper.send(Chore::Tidy(self.hour, now));
     }
 
-    /// The time by which retention counts. A wall clock that ran ahead of the time that has passed since the start is not
-    /// believed: one jump forward would remove the whole trail, and what is kept too long can still be removed later.
-    fn believable(&self) -> Timestamp {
-        let (wall, moment) = self.began;
-        let passed = self.clock.monotonic().saturating_duration_since(moment);
-        self.clock.now().min(wall.plus(passed + MAX_JUMP))
-    }
-
-    fn encode_request(&mut self, mut record: Record) {
+    fn encode_request(&mut self, mut record: Box<Record>) {
+        // As it was counted when it came in.
+        let weight = record.weight();
         if self.settings.truncate_addresses {
             record.truncate_address();
         }
-        self.encode_next(&scrubbed(record));
-        self.shared.written();
+        scrub(&mut record);
+        self.encode_next(&record);
+        if let Some(lane) = self.lanes.get_mut(record.kind() as usize) {
+            lane.promised(weight);
+        }
     }
 
     /// The next line that is no checkpoint; the first one of an hour comes after a checkpoint.
@@ -291,9 +327,12 @@ impl Writer {
         let Some(lane) = self.lanes.get_mut(record.kind() as usize) else {
             return;
         };
-        let start = lane.buffer.len();
-        record.write_body(seq, &self.end.mac, &mut lane.buffer);
-        self.end = chain::seal(&self.key, seq, &mut lane.buffer, start);
+        let (key, prev) = (&self.key, &self.end.mac);
+        self.end = lane.put(|out| {
+            let start = out.len();
+            record.write_body(seq, prev, out);
+            chain::seal(key, seq, out, start)
+        });
     }
 
     /// A line that names the key and counts the lines before it, to be made durable together with them.
@@ -314,24 +353,20 @@ impl Writer {
     }
 
     fn write_out(&mut self) -> io::Result<()> {
+        let root = &self.settings.directory;
+        if self.lanes.iter().any(|lane| lane.len() > 0) && files::identity(root)? != self.root {
+            return Err(io::Error::other("the folder was replaced"));
+        }
         for (lane, kind) in self.lanes.iter_mut().zip(Kind::ALL) {
-            if lane.buffer.is_empty() {
-                continue;
-            }
-            let mut file = match lane.file.take() {
-                Some(file) => file,
-                None => Appender::open(self.hour.file(&self.settings.directory, kind))?,
-            };
-            file.append(&lane.buffer)?;
-            lane.file = Some(file);
-            lane.buffer.clear();
+            let handed = lane.write(&self.hour.file(root, kind), &*self.disk)?;
+            self.shared.written(handed);
         }
         if self.sync_due {
-            for file in self.lanes.iter().filter_map(|lane| lane.file.as_ref()) {
-                file.sync()?;
+            for lane in &mut self.lanes {
+                lane.sync(&*self.disk)?;
             }
             let head = Head::sign(&self.key, self.end.clone(), self.clock.now());
-            files::write_head(&self.settings.directory, &head.to_json())?;
+            files::write_head(root, &head.to_json())?;
             self.sync_due = false;
         }
         Ok(())
@@ -346,36 +381,12 @@ impl Drop for Writer {
 }
 
 /// The record as it may be kept: secrets and personal data are taken out, identifiers stay (C57).
-pub(in crate::audit) fn scrubbed(mut record: Record) -> Record {
+pub(in crate::audit) fn scrub(record: &mut Record) {
     record.scrub(
-        |text| match redact::text_by(Rules::Audit, text, &mut Tally::default()) {
+        |text| match counting(|tally| redact::text_by(Rules::Audit, text, tally)) {
             Cow::Borrowed(_) => None,
             Cow::Owned(changed) => Some(changed),
         },
-        |value| redact::json_by(Rules::Audit, value, &mut Tally::default()),
+        |value| counting(|tally| redact::json_by(Rules::Audit, value, tally)),
     );
-    record
-}
-
-/// Compresses and removes closed files, apart from the writer because a large file takes its time.
-pub(in crate::audit) fn keep(settings: &Settings, lock: Arc<File>, chores: &Receiver<Chore>) {
-    while let Ok(chore) = chores.recv() {
-        match chore {
-            Chore::Tidy(current, now) => {
-                if let Err(error) =
-                    files::tidy(&settings.directory, current, now, settings.retention)
-                {
-                    tracing::warn!(%error, "closed audit files could not be tidied; the next hour tries again");
-                }
-            }
-            Chore::Answer(reply) => {
-                let _ = reply.send(true);
-            }
-            Chore::Close(reply, written) => {
-                drop(lock);
-                let _ = reply.send(written);
-                return;
-            }
-        }
-    }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::clock::Timestamp;
 
 use super::bearer::Bearer;
+use super::certificate::Thumbprint;
 use super::challenge::ResourceId;
 use super::error::AuthError;
 use super::header::decode;
@@ -101,6 +102,21 @@ impl Claims {
         } else {
             Err(AuthError::WrongAudience)
         }
+    }
+
+    /// The certificate that whoever uses the token must show, where it is bound to one (RFC 8705 section 3.1). Other ways
+    /// to bind a token are not understood here and passed over (RFC 7800 section 3.1).
+    pub(in crate::auth) fn certificate(&self) -> Result<Option<Thumbprint>, AuthError> {
+        let member = match self.members.get("cnf") {
+            None => return Ok(None),
+            Some(Value::Object(cnf)) => cnf.get("x5t#S256"),
+            Some(_) => return Err(AuthError::InvalidClaim("cnf")),
+        };
+        let thumbprint = |value: &Value| {
+            let found = value.as_str().and_then(Thumbprint::parse);
+            found.ok_or(AuthError::InvalidClaim("cnf"))
+        };
+        member.map(thumbprint).transpose()
     }
 
     /// The `aud` claim, as a list.
@@ -372,6 +388,29 @@ mod tests {
             .collect::<Vec<_>>()
             .join(" ");
         assert!(with(&format!(r#""scope":"{many}""#)).scopes(None).is_err());
+    }
+
+    #[test]
+    fn rfc8705_s3_1_a_bound_token_names_a_certificate_or_is_no_token() {
+        let hash = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
+        for cnf in [
+            "1".to_owned(),
+            "null".to_owned(),
+            "[]".to_owned(),
+            format!("\"{hash}\""),
+            r#"{"x5t#S256":null}"#.to_owned(),
+            r#"{"x5t#S256":""}"#.to_owned(),
+            format!(r#"{{"x5t#S256":"{hash}="}}"#),
+            format!(r#"{{"x5t#S256":["{hash}"]}}"#),
+        ] {
+            let found = with(&format!(r#""cnf":{cnf}"#)).certificate();
+            assert_eq!(found, Err(AuthError::InvalidClaim("cnf")), "{cnf}");
+        }
+        let bound = with(&format!(r#""cnf":{{"x5t#S256":"{hash}"}}"#));
+        assert_eq!(bound.certificate(), Ok(Some(Thumbprint::of(b""))));
+        for free in [r#""a":1"#, r#""cnf":{}"#, r#""cnf":{"jkt":"x"}"#] {
+            assert_eq!(with(free).certificate(), Ok(None), "{free}");
+        }
     }
 
     #[test]

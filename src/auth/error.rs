@@ -63,6 +63,9 @@ pub enum AuthError {
     /// A claim has a type or value that it cannot have.
     #[error("the claim `{0}` is not valid")]
     InvalidClaim(&'static str),
+    /// The token is bound to a certificate, and the caller showed another one or none (RFC 8705 section 3).
+    #[error("the token is bound to another certificate than the caller's")]
+    WrongCertificate,
     /// The token was revoked.
     #[error("the token was revoked")]
     Revoked,
@@ -111,11 +114,17 @@ impl AuthError {
             Self::WrongAudience => "wrong_audience",
             Self::MissingClaim(_) => "missing_claim",
             Self::InvalidClaim(_) => "invalid_claim",
+            Self::WrongCertificate => "wrong_certificate",
             Self::Revoked => "token_revoked",
             Self::UserDisabled => "user_disabled",
             Self::RevocationUnknown => "revocation_unknown",
             Self::KeysUnavailable => "keys_unavailable",
         }
+    }
+
+    /// Whether a credential was shown and was bad, as when somebody guesses.
+    pub fn blames_credential(&self) -> bool {
+        self.challenge_error() == Some("invalid_token")
     }
 
     /// The `error.code` of the body.
@@ -134,6 +143,7 @@ impl AuthError {
             | Self::NotYetValid
             | Self::WrongIssuer
             | Self::WrongAudience
+            | Self::WrongCertificate
             | Self::MissingClaim(_)
             | Self::InvalidClaim(_) => "invalid_token",
         }

@@ -8,6 +8,7 @@
 
 // pure: no IO, no async
 pub mod bearer;
+pub mod certificate;
 pub mod challenge;
 mod claims;
 pub mod error;
@@ -37,6 +38,7 @@ pub(crate) mod support;
 mod tests;
 
 pub use bearer::Bearer;
+pub use certificate::ClientCertificate;
 pub use challenge::{Challenge, ResourceId};
 pub use error::AuthError;
 pub use metadata::ResourceMetadata;

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 
+use super::certificate::ClientCertificate;
+
 /// The canonical id of a user: one form everywhere (C19). Users of our own tokens carry the id without its `user_`
 /// prefix; users of a foreign issuer are qualified by the issuer's configured name, so that two issuers can never
 /// produce the same user.
@@ -62,12 +64,30 @@ pub(in crate::auth) struct Identity {
 pub struct Principal {
     identity: Identity,
     class: Class,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl Principal {
     pub(in crate::auth) fn establish(identity: Identity) -> Self {
         let class = Class::of(&identity);
-        Self { identity, class }
+        Self {
+            identity,
+            class,
+            certificate: None,
+        }
+    }
+
+    /// The same, calling over a connection on which it showed this certificate.
+    pub(in crate::auth) fn over(self, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        Self {
+            certificate,
+            ..self
+        }
+    }
+
+    /// The certificate that the caller showed, where it showed one. It is no part of the [`class`](Self::class).
+    pub fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_deref()
     }
 
     /// The canonical user id, the key of quotas, sessions and audit.

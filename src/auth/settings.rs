@@ -9,7 +9,7 @@ use crate::units::ByteSize;
 use super::header::{Algorithm, TypeRule};
 
 /// Everything that the auth stage is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Tokens that this gateway signs itself; none where only foreign issuers are trusted.
     pub own: Option<OwnSettings>,
@@ -41,7 +41,7 @@ impl Default for Settings {
 }
 
 /// How this gateway signs and verifies its own tokens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OwnSettings {
     /// The `iss` of our tokens: the gateway's public URL.
     pub issuer: String,
@@ -73,7 +73,7 @@ impl Default for OwnSettings {
 }
 
 /// One signing secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OwnKey {
     /// The key id, which tokens carry.
     pub kid: String,
@@ -82,7 +82,7 @@ pub struct OwnKey {
 }
 
 /// A foreign issuer whose tokens are accepted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IssuerSettings {
     /// Our short name for it, which qualifies its users. Letters, digits, `-`, `_` and `.` only.
     pub name: String,

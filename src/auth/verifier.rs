@@ -128,13 +128,10 @@ impl Verifier {
         Bearer::from_request(headers, query, self.token_max_bytes)
     }
 
-    /// The bearer of a token that was verified before and still stands. Awaits nothing, allocates nothing, and takes no
+    /// The bearer of a token that was verified before, with the same certificate, and still stands. Awaits nothing, allocates nothing, and takes no
     /// lock but the read lock of one part of the cache.
     pub fn cached(&self, token: &Bearer<'_>, resource: &ResourceId) -> Option<Arc<Principal>> {
-        let key = TokenQuery {
-            token: token.text(),
-            resource,
-        };
+        let key = TokenQuery::of(token, resource);
         let verified = self.verified.get(&key)?;
         if self.still_stands(&verified) {
             return Some(verified.principal);
@@ -159,8 +156,10 @@ impl Verifier {
             return Ok(principal);
         }
         let verified = self.examine(token, resource, Duration::ZERO).await?;
-        self.verified
-            .insert(TokenKey::new(token.text(), resource), verified.clone());
+        self.verified.insert(
+            TokenKey::new(&TokenQuery::of(token, resource)),
+            verified.clone(),
+        );
         Ok(verified.principal)
     }
 
@@ -198,9 +197,17 @@ impl Verifier {
             checked => checked?,
         }
         claims.check_audience(resource, issuer.further_audiences())?;
+        let shown = token.certificate();
+        match claims.certificate()? {
+            Some(bound) if shown.is_none_or(|shown| shown.thumbprint() != bound) => {
+                return Err(AuthError::WrongCertificate);
+            }
+            Some(_) | None => {}
+        }
         let fingerprint = self.fingerprint(token).into();
+        let identity = issuer.identity(&claims, fingerprint)?;
         let verified = Verified {
-            principal: Arc::new(Principal::establish(issuer.identity(&claims, fingerprint)?)),
+            principal: Arc::new(Principal::establish(identity).over(shown.cloned())),
             usable_from: claims.usable_from(),
             issuer: index,
             generation,

@@ -95,6 +95,11 @@ impl Verify {
         if !report.is_intact() {
             return Ok(Exit::Failed);
         }
+        for (from, to) in &report.lost {
+            out.line(format_args!(
+                "lines {from} to {to} were lost in a crash, before they were flushed"
+            ));
+        }
         let last = report.last.map_or(0, |link| link.seq);
         out.line(format_args!(
             "intact: {} lines in {} files, the last is number {last}",

@@ -1,7 +1,6 @@
 //! `sallygate demo`: the real pipeline in front of the sample MCP server that lives in the binary, on loopback, with two
 //! users and with commands to try. Nothing here is a short cut: what the demo shows is what `run` does.
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as Probe};
 use std::path::PathBuf;
 
@@ -153,7 +152,7 @@ fn sign_in_without_proof(config: &mut Config) {
         scopes: Vec::new(),
         claims: Claims::default(),
         default_tier: config.quotas.default_tier.clone(),
-        tier_map: BTreeMap::new(),
+        tier_map: Vec::new(),
         default_team: name.into(),
         allow: Allow::default(),
         keep_tokens: false,

@@ -11,6 +11,7 @@ use super::{Exit, Output};
 use crate::clock::Clock;
 use crate::config::{Config, Environment, Warning};
 use crate::gateway::{Gateway, log_settings};
+use crate::listener::descriptors;
 use crate::telemetry::logs;
 
 /// Protects one or more MCP servers
@@ -41,6 +42,9 @@ impl Run {
         }
         if let Err(error) = logs::start(&log_settings(&config), Clock::system()) {
             out.trouble(error);
+        }
+        if let Err(error) = descriptors::raise() {
+            tracing::warn!(%error, "the limit of file descriptors cannot be raised");
         }
         match runtime().map(|runtime| runtime.block_on(serve(&config, out))) {
             Ok(exit) => exit,

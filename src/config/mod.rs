@@ -26,12 +26,13 @@ pub use lint::LITERAL_SECRET;
 /// The bytes of a key as people write it.
 pub use meant::decode as key_bytes;
 pub use meant::{
-    Addresses, Allow, Audit, Auth, Certificate, Claims, Client, ClientAuth, ClientDocuments,
-    ClientIdentity, ClientProof, Config, Cors, Credential, CredentialKind, CredentialSubject,
-    Endpoint, Issuer, Key, KeySource, Limits, Listen, LogFormat, Logs, Metrics, Oauth, PerUser,
-    Policy, PolicyDefault, Profile, Provider, ProviderKind, Quotas, Registration, Revocation,
-    Route, RouteTools, Sessions, SigningKey, Store, Tier, Tls, TlsVersion, TokenEndpoint,
-    ToolQuota, ToolRules, Transport, Upstream, UserQuota, Vault, VaultKdf, VaultMode, Wish,
+    Addresses, Allow, Audit, Auth, Breaker, Certificate, Claims, Client, ClientAuth,
+    ClientDocuments, ClientIdentity, ClientProof, Config, Cors, Credential, CredentialKind,
+    CredentialSubject, Door, Endpoint, Health, Issuer, Key, KeySource, Limits, Listen, LogFormat,
+    Logs, Metrics, Mutual, Oauth, PerAddress, PerUser, Policy, PolicyDefault, Profile, Provider,
+    ProviderKind, Quotas, Registration, Revocation, Route, RouteTools, Sessions, SigningKey, Store,
+    Tier, Tls, TlsVersion, TokenEndpoint, ToolQuota, ToolRules, Transport, Upstream, UpstreamTls,
+    UserQuota, Vault, VaultKdf, VaultMode, Wish,
 };
 pub use mistake::{Mistake, Mistakes, Origin, Warning};
 pub use overrides::{CLICKUP, PREFIX, SHARED, SIGNING};

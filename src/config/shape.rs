@@ -124,7 +124,16 @@ impl<'a> Walk<'a> {
                 self.mistake(node, &here, "is missing".into(), String::new());
             }
         }
-        Some(Json::Object(out))
+        if schema.get("x-ordered").is_none() {
+            return Some(Json::Object(out));
+        }
+        let row = |entry: &Entry| {
+            Some(Json::from(vec![
+                entry.key.clone().into(),
+                out.get(&entry.key)?.clone(),
+            ]))
+        };
+        Some(entries.iter().filter_map(row).collect())
     }
 
     fn unknown(&mut self, entry: &Entry, path: String, known: &Map<String, Json>) {

@@ -8,7 +8,7 @@ mod translate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -19,30 +19,34 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::audit::details::{Content, Summary};
+use crate::audit::disk::{Disk, Machine};
 use crate::audit::sink::{AuditError, Settings as TrailSettings};
-use crate::audit::{ChainKey, Sink};
+use crate::audit::{ChainKey, Sink, Stats};
 use crate::auth::Verifier;
 use crate::auth::discovery::JwksError;
 use crate::auth::mint::MintError;
 use crate::auth::verifier::SetupError;
 use crate::clock::Clock;
-use crate::config::{Certificate, Config, TlsVersion, Transport, key_bytes};
+use crate::config::{Certificate, Config, Transport, key_bytes};
 use crate::control::{self, Control, ControlError, People, Verbs};
 use crate::devcert::{self, DevCertError};
 use crate::keyfile::{self, KeyFileError};
-use crate::listener::tls::{MinVersion, TlsError, acceptor, expiry};
+use crate::limits::failures::Failures;
+use crate::listener::tls::{TlsError, acceptor, expiry};
 use crate::listener::{Gate, Listener};
-use crate::pipeline::{Gatehouse, Pace, Pipeline};
+use crate::pipeline::{Gatehouse, Pace, Pipeline, Route};
 use crate::policy::PolicyMistake;
 use crate::quota::Quotas;
+use crate::redact::totals::totals;
 use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{SessionError, SessionSeal};
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::MetricsError;
+use crate::telemetry::metrics::{AuditFigures, MetricsError};
 use crate::telemetry::ops::{self, Flag, Ops, Readiness};
 use crate::upstream::Upstream;
+use crate::upstream::breaker::State;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::credential::{Keys, PrepareError};
 use crate::users::membership::Memberships;
@@ -191,6 +195,19 @@ impl Gateway {
         waits: Waits,
         keys: Option<Arc<dyn Keys>>,
     ) -> Result<Self, StartError> {
+        Self::start_on(config, clock, waits, (keys, Arc::new(Machine))).await
+    }
+
+    /// The same with the audit trail on another disk.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start_on(
+        config: &Config,
+        clock: Clock,
+        waits: Waits,
+        (keys, disk): (Option<Arc<dyn Keys>>, Arc<dyn Disk>),
+    ) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let (tls, ca_file) = transport(config, &metrics)?;
         let store = settings::store(config, &clock).map_err(StartError::Store)?;
@@ -201,7 +218,7 @@ impl Gateway {
             .watched_by(revocations.view());
         let verifier = Arc::new(verifier);
         let quotas = Quotas::new(&translate::quotas(config), &clock);
-        let (audit, summary) = trail(config, clock.clone())?;
+        let (audit, summary) = trail_on(config, clock.clone(), disk)?;
         let vault = identity::vault(config, &store, &audit, &clock).await?;
         let signing_in = match &vault {
             Some(vault) => {
@@ -239,6 +256,7 @@ impl Gateway {
         let pipeline = Arc::new(Pipeline {
             routes,
             limits: translate::limits(config),
+            failures: Failures::new(&translate::failures(config), clock.clone()),
             verifier: Arc::clone(&verifier),
             quotas,
             site: signing_in.as_ref().map(|it| it.site.clone()),
@@ -328,10 +346,6 @@ fn transport(
     let Transport::Tls(tls) = &config.listen.transport else {
         return Ok((None, None));
     };
-    let min = match tls.min_version {
-        TlsVersion::V12 => MinVersion::Tls12,
-        TlsVersion::V13 => MinVersion::Tls13,
-    };
     let (cert, key, ca_file) = match &tls.certificate {
         Certificate::Files { cert, key } => (cert.clone(), key.clone(), None),
         Certificate::Development { dir } => {
@@ -340,24 +354,32 @@ fn transport(
         }
     };
     metrics.certificate_expires(expiry(&cert)?);
-    Ok((Some(acceptor(&cert, &key, min)?), ca_file))
+    Ok((Some(acceptor(&translate::tls(tls, cert, key))?), ca_file))
 }
 
 /// The trail, and what of a call's arguments it keeps. One process at a time has it.
 pub(crate) fn trail(config: &Config, clock: Clock) -> Result<(Sink, Summary), StartError> {
+    trail_on(config, clock, Arc::new(Machine))
+}
+
+fn trail_on(
+    config: &Config,
+    clock: Clock,
+    disk: Arc<dyn Disk>,
+) -> Result<(Sink, Summary), StartError> {
     let secret = match &config.audit.chain_key {
         Some(key) => key.clone(),
         None => key_bytes(keyfile::ensure(&config.state_dir, AUDIT_KEY)?.expose()),
     };
     let key = ChainKey::new(secret).map_err(|error| StartError::AuditKey(error.to_string()))?;
-    let summary = Summary::new(Content::Ids, key.details_key());
+    let summary = Summary::new(Content::Ids, &key.details_key());
     let settings = TrailSettings {
         directory: config.audit.dir.clone(),
         retention: config.audit.retention,
         ..TrailSettings::default()
     };
     let sink = if config.audit.enabled {
-        Sink::open(&settings, key, clock).map_err(StartError::Audit)?
+        Sink::open_on(&settings, key, clock, disk).map_err(StartError::Audit)?
     } else {
         warn!("the audit trail is switched off; nothing that happens can be proved afterwards");
         Sink::discard(clock)
@@ -436,8 +458,42 @@ fn readiness(pipeline: &Arc<Pipeline>, revocations: &Arc<Revocations>) -> (Readi
                 None => Ok(()),
             }
         });
+    let upstreams = Arc::clone(pipeline);
+    readiness = readiness.when("upstreams", move || all_left_alone(&upstreams.routes));
+    let listed = Arc::clone(pipeline);
+    readiness = readiness.listing("upstream", State::Closed.name(), move || {
+        let state = |route: &Arc<Route>| (route.name().to_owned(), route.breaker().state().name());
+        listed.routes.iter().map(state).collect()
+    });
     let serving = readiness.flag("serving");
     (readiness, serving)
+}
+
+/// A gateway that can send nothing to anybody is not ready. While a wait lasts, that is: when it is over a request has to
+/// come, or nobody would find out that the upstream is back.
+fn all_left_alone(routes: &[Arc<Route>]) -> Result<(), String> {
+    let open = |route: &Arc<Route>| route.breaker().state() == State::Open;
+    if routes.is_empty() || !routes.iter().all(open) {
+        return Ok(());
+    }
+    let names: Vec<_> = routes.iter().map(|route| route.name()).collect();
+    Err(format!("left alone after failures: {}", names.join(", ")))
+}
+
+/// Looks after the upstream of a route as long as the route is there.
+async fn look_after(route: Weak<Route>) {
+    loop {
+        let every = {
+            let Some(route) = route.upgrade() else { return };
+            let Some(checkup) = route.upstream().checkup() else {
+                return;
+            };
+            // What follows from it the breaker knows.
+            let _ = checkup.look(route.breaker()).await;
+            checkup.every()
+        };
+        tokio::time::sleep(every).await;
+    }
 }
 
 /// What runs beside the requests: the operator's listener, fresh keys, and the figures that nobody pushes.
@@ -466,15 +522,32 @@ async fn let_go(
     }
 }
 
+fn figures(stats: &Stats) -> AuditFigures {
+    AuditFigures {
+        depth: stats.depth,
+        bytes: stats.bytes,
+        errors: stats.errors,
+        untidy: stats.untidy,
+        waiting: stats.waiting,
+        refusing: stats.refusing,
+    }
+}
+
 fn background(
     pipeline: &Arc<Pipeline>,
     readiness: Readiness,
     ops_socket: TcpListener,
 ) -> Vec<JoinHandle<()>> {
-    let rendered = Arc::clone(&pipeline.metrics);
+    let rendered = Arc::clone(pipeline);
     let ops = ops::serve(
         ops_socket,
-        Ops::new(readiness, move || rendered.render()),
+        Ops::new(readiness, move || {
+            rendered.metrics.audit(&figures(&rendered.audit.stats()));
+            for (kind, total) in totals() {
+                rendered.metrics.redacted(kind.name(), total);
+            }
+            rendered.metrics.render()
+        }),
         // It says "not ready" while the gateway drains, and ends with the other background tasks.
         std::future::pending(),
     );
@@ -489,8 +562,8 @@ fn background(
     let observed = Arc::clone(pipeline);
     let observe = async move {
         loop {
-            let stats = observed.audit.stats();
-            observed.metrics.audit(stats.depth, stats.errors);
+            // Nobody may scrape, and whoever reads the log is to learn of a trail that stands still.
+            let _ = observed.audit.ready();
             for source in observed.verifier.key_sources() {
                 observed
                     .metrics
@@ -505,11 +578,14 @@ fn background(
             tokio::time::sleep(OBSERVE).await;
         }
     };
-    vec![
+    let looked_after = pipeline.routes.iter().map(Arc::downgrade).map(look_after);
+    let mut tasks = vec![
         tokio::spawn(ops),
         tokio::spawn(fresh),
         tokio::spawn(observe),
-    ]
+    ];
+    tasks.extend(looked_after.map(tokio::spawn));
+    tasks
 }
 
 /// What the parts are set up with, for the verb that tries them without serving.
@@ -520,6 +596,7 @@ pub(crate) use identity::{vault as open_vault, vault_itself};
 pub use settings::{store as open_store, store_settings};
 /// The settings of the log.
 pub use translate::logs as log_settings;
+pub(crate) use translate::mutual as mutual_settings;
 /// The settings of tokens of our own, for the verbs that make them.
 pub use translate::own as own_tokens;
 pub(crate) use translate::{

@@ -1,6 +1,5 @@
 //! What the operator wrote about signing in, as the parts that do it are set up with. Plain mapping, like `translate`.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::auth::settings::ClaimMapping;
@@ -151,15 +150,12 @@ fn endpoints(at: &Addresses) -> Endpoints {
 
 fn mapping(
     claims: &config::Claims,
-    tiers: &BTreeMap<String, String>,
+    tiers: &[(String, String)],
     default_tier: &str,
 ) -> ClaimMapping {
     ClaimMapping {
         tier_claim: claims.tier.clone(),
-        tiers: tiers
-            .iter()
-            .map(|(value, tier)| (value.clone(), tier.clone()))
-            .collect(),
+        tiers: tiers.to_vec(),
         default_tier: default_tier.to_owned(),
         team_claim: claims.team.clone(),
         roles_claim: claims.roles.clone(),

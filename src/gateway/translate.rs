@@ -2,9 +2,11 @@
 //! the configuration was read.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Uri;
+use rustls_pki_types::ServerName;
 use tracing::warn;
 
 use super::{StartError, credential};
@@ -14,15 +16,20 @@ use crate::auth::settings::{
 };
 use crate::auth::{ResourceId, ResourceMetadata, Verifier};
 use crate::clock::Clock;
-use crate::config::{self, Config, Endpoint};
+use crate::config::{self, Config, Endpoint, TlsVersion};
+use crate::limits::failures;
 use crate::limits::origin::{AllowedHosts, AllowedOrigins};
+use crate::listener::tls::MinVersion;
+use crate::listener::{descriptors, door, mutual, tls};
 use crate::pipeline::workspace::Workspaces;
 use crate::pipeline::{Answers, Route, RouteParts};
 use crate::policy::{self, Policies, PolicyFile, Rules, ToolLists};
 use crate::quota::{self, ToolLimit, UserLimit};
 use crate::telemetry::{Metrics, logs};
 use crate::units::ByteSize;
+use crate::upstream::breaker::Breaker;
 use crate::upstream::credential::{Credentials, Keys};
+use crate::upstream::tls::TlsSettings;
 use crate::upstream::{self, Target, Upstream};
 use crate::users::membership::Memberships;
 use crate::{limits, listener, mcp};
@@ -90,11 +97,7 @@ fn claims(issuer: &config::Issuer) -> ClaimMapping {
     let given = &issuer.claims;
     ClaimMapping {
         tier_claim: given.tier.clone(),
-        tiers: issuer
-            .tier_map
-            .iter()
-            .map(|(value, tier)| (value.clone(), tier.clone()))
-            .collect(),
+        tiers: issuer.tier_map.clone(),
         default_tier: issuer.default_tier.clone(),
         team_claim: given.team.clone(),
         roles_claim: given.roles.clone(),
@@ -159,6 +162,48 @@ pub(super) fn limits(config: &Config) -> limits::Settings {
     }
 }
 
+pub(super) fn failures(config: &Config) -> failures::Settings {
+    failures::Settings {
+        per_minute: config.door.bad_tokens_per_minute,
+        exempt: config.door.exempt.clone(),
+    }
+}
+
+fn door(config: &Config) -> door::Settings {
+    door::Settings {
+        handshakes: config.door.handshakes,
+        per_address: config.door.per_address.map(|limits| door::PerAddress {
+            connections: limits.connections,
+            per_second: limits.connections_per_second,
+            handshakes: limits.handshakes,
+        }),
+        exempt: config.door.exempt.clone(),
+    }
+}
+
+/// TLS with these files, which may be written or made by ourselves.
+pub(crate) fn tls(config: &config::Tls, cert_file: PathBuf, key_file: PathBuf) -> tls::Settings {
+    tls::Settings {
+        cert_file,
+        key_file,
+        min: match config.min_version {
+            TlsVersion::V12 => MinVersion::Tls12,
+            TlsVersion::V13 => MinVersion::Tls13,
+        },
+        client_auth: config.client_auth.as_ref().map(mutual),
+    }
+}
+
+/// Whose certificates are accepted.
+pub(crate) fn mutual(config: &config::Mutual) -> mutual::Settings {
+    mutual::Settings {
+        required: config.required,
+        ca_file: config.ca_file.clone(),
+        crl_files: config.crl_files.clone(),
+        deny_unknown_revocation: config.deny_unknown_revocation,
+    }
+}
+
 /// The origins that may call, and our own where we have pages with forms.
 fn origins(config: &Config) -> impl Iterator<Item = &String> {
     let own = (!config.providers.is_empty()).then_some(&config.listen.public_url);
@@ -175,14 +220,17 @@ pub(super) fn listener(config: &Config) -> listener::Settings {
     let standard = listener::Settings::default();
     let limits = &config.limits;
     listener::Settings {
-        connections: limits.connections,
+        connections: descriptors::room_for(limits.connections),
+        door: door(config),
+        proxies: config.door.proxies.clone(),
         handshake_timeout: match &config.listen.transport {
             config::Transport::Tls(tls) => tls.handshake_timeout,
             config::Transport::Plain | config::Transport::BehindTlsProxy => {
                 standard.handshake_timeout
             }
         },
-        requests: standard.requests,
+        requests: limits.requests,
+        streams: limits.streams,
         write_timeout: limits.write_timeout,
         head_timeout: limits.head_timeout,
         // The parser's own bounds lie a little above ours, so that a request just over them still gets our answer.
@@ -205,7 +253,7 @@ pub(super) fn routes(
         .iter()
         .map(|route| {
             let upstream = shown(config, route, keys, clock)?;
-            one_route(config, route, callers, metrics, upstream)
+            one_route(config, route, callers, (metrics, clock), upstream)
         })
         .collect()
 }
@@ -214,7 +262,7 @@ fn one_route(
     config: &Config,
     route: &config::Route,
     (verifier, members): (&Verifier, &Arc<Memberships>),
-    metrics: &Arc<Metrics>,
+    (metrics, clock): (&Arc<Metrics>, &Clock),
     upstream: Upstream,
 ) -> Result<Arc<Route>, StartError> {
     let resource = ResourceId::parse(&route.resource)
@@ -238,7 +286,10 @@ fn one_route(
     for odd in policies.warnings() {
         warn!(route = route.name, "{odd}");
     }
+    let meter = metrics.route(&route.name);
+    let gauge = meter.upstream_gauge();
     Ok(Route::new(RouteParts {
+        breaker: Breaker::new(&route.name, breaker(&route.upstream), clock.clone(), gauge),
         name: route.name.clone(),
         path: route.path.clone(),
         resource,
@@ -251,7 +302,7 @@ fn one_route(
             event_bytes: config.limits.sse_event_bytes.as_usize(),
         },
         workspaces: workspaces(route, members),
-        meter: metrics.route(&route.name),
+        meter,
     }))
 }
 
@@ -283,6 +334,30 @@ fn shown(
     Ok(upstream.showing(credentials))
 }
 
+/// When the upstream of a route is left alone.
+fn breaker(given: &config::Upstream) -> upstream::breaker::Settings {
+    let given = &given.breaker;
+    upstream::breaker::Settings {
+        off: given.off,
+        failures: given.failures,
+        window: given.window,
+        wait: given.wait,
+    }
+}
+
+/// What is asked of an upstream's TLS. A name that is none was refused when the configuration was read.
+fn upstream_tls(given: &config::UpstreamTls) -> TlsSettings {
+    let name = given.server_name.as_deref();
+    TlsSettings {
+        pins: given.pins.clone(),
+        server_name: name.and_then(|name| ServerName::try_from(name.to_owned()).ok()),
+        min_version: match given.min_version {
+            TlsVersion::V12 => MinVersion::Tls12,
+            TlsVersion::V13 => MinVersion::Tls13,
+        },
+    }
+}
+
 pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::Settings {
     let target = match &given.endpoint {
         Endpoint::Http(url) => Target::Web(url.as_str().parse::<Uri>().unwrap_or_default()),
@@ -293,6 +368,7 @@ pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::S
     };
     upstream::Settings {
         ca_file: given.ca_file.clone(),
+        tls: upstream_tls(&given.tls),
         extra_ca_file: config.extra_ca_file.clone(),
         client_identity: given
             .client_identity
@@ -302,6 +378,13 @@ pub(crate) fn upstream(config: &Config, given: &config::Upstream) -> upstream::S
         first_byte_timeout: given.first_byte_timeout,
         idle_timeout: given.idle_timeout,
         total_timeout: given.total_timeout,
+        health: given
+            .health
+            .as_ref()
+            .map(|health| upstream::health::Settings {
+                path: health.path.clone(),
+                every: health.every,
+            }),
         headers: given.headers.clone(),
         forward: given.forward_headers.clone(),
         ..upstream::Settings::new(target)

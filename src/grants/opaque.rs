@@ -143,4 +143,15 @@ mod tests {
         assert_ne!(one.expose(), two.expose());
         assert_eq!(hash(one.expose()).len(), 64);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_written_is_read_again(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 1..96)) {
+            for prefix in [CODE, REFRESH, CLIENT_SECRET, CLIENT] {
+                let text = write(prefix, &bytes);
+                let read = read(prefix, text.expose(), bytes.len()).unwrap();
+                proptest::prop_assert_eq!(read.expose(), &bytes);
+            }
+        }
+    }
 }

@@ -165,4 +165,20 @@ mod tests {
         assert_eq!(opened.expose(), "canary-successor");
         assert!(!sealed.contains("canary"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_struck_is_read_again_and_whatever_is_sealed_is_opened(
+            grant in "[0-9a-f]{32}",
+            step in proptest::prelude::any::<u32>(),
+            successor in ".{0,200}",
+        ) {
+            let token = press(1).strike(&grant, step).unwrap();
+            let read = press(1).read(token.expose()).unwrap();
+            proptest::prop_assert_eq!((read.grant, read.step), (grant, step));
+            let sealed = seal_successor(token.expose(), &successor).unwrap();
+            let opened = open_successor(token.expose(), &sealed).unwrap();
+            proptest::prop_assert_eq!(opened.expose(), &successor);
+        }
+    }
 }

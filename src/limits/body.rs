@@ -1,6 +1,8 @@
 //! The one place where a request body is read: whole, under the armed size and time limits. A body that comes in one
 //! piece is handed on without a copy.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -19,7 +21,7 @@ use super::{Armed, LimitsError, Settings};
 /// first byte; [`LimitsError::BodyTimeout`] and [`LimitsError::BodyBroken`] as named.
 pub async fn read<B>(body: B, headers: &HeaderMap, armed: &Armed) -> Result<Bytes, LimitsError>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Error> + Unpin,
 {
     if declared(headers).is_some_and(|length| length > armed.body_bytes as u64) {
         return Err(LimitsError::BodyBytes);
@@ -66,16 +68,29 @@ fn declared(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Why a body ended before its end: the guard of the connection says so, or the peer went away.
+fn broken(error: &impl Error) -> LimitsError {
+    let mut source = error.source();
+    while let Some(error) = source {
+        let io = error.downcast_ref::<io::Error>();
+        if let Some(fault) = io.and_then(|io| io.get_ref()?.downcast_ref()) {
+            return LimitsError::BodyMalformed(*fault);
+        }
+        source = error.source();
+    }
+    LimitsError::BodyBroken
+}
+
 async fn collect<B>(mut body: B, limit: usize) -> Result<Bytes, LimitsError>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data = Bytes, Error: Error> + Unpin,
 {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| LimitsError::BodyBroken)?.into_data() else {
-            continue;
-        };
+        let frame = frame.map_err(|error| broken(&error))?;
+        // No MCP client sends trailers; the HTTP/2 library keeps from us whether they are well-formed.
+        let data = frame.into_data().map_err(|_| LimitsError::Framing)?;
         if first.len() + rest.len() + data.len() > limit {
             return Err(LimitsError::BodyBytes);
         }
@@ -110,7 +125,7 @@ mod tests {
         }
     }
 
-    fn chunks(parts: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = std::io::Error> + Unpin {
+    fn chunks(parts: &[&'static [u8]]) -> impl Body<Data = Bytes, Error = io::Error> + Unpin {
         let frames: Vec<_> = parts
             .iter()
             .map(|part| Ok(Frame::data(Bytes::from_static(part))))
@@ -138,9 +153,22 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_body_with_trailers_is_refused_even_if_they_are_empty() {
+        let frames = vec![
+            Ok::<_, io::Error>(Frame::data(Bytes::from_static(b"{}"))),
+            Ok(Frame::trailers(HeaderMap::new())),
+        ];
+        let body = StreamBody::new(stream::iter(frames));
+        assert_eq!(
+            read(body, &HeaderMap::new(), &armed(8)).await,
+            Err(LimitsError::Framing)
+        );
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_given_up() {
-        let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, std::io::Error>>());
+        let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, io::Error>>());
         assert_eq!(
             read(endless, &HeaderMap::new(), &armed(8)).await,
             Err(LimitsError::BodyTimeout)
@@ -175,7 +203,7 @@ mod tests {
     async fn a_body_that_breaks_off_is_refused() {
         let broken = StreamBody::new(stream::iter(vec![
             Ok(Frame::data(Bytes::from_static(b"{"))),
-            Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+            Err(io::Error::from(io::ErrorKind::ConnectionReset)),
         ]));
         assert_eq!(
             read(broken, &HeaderMap::new(), &armed(8)).await,

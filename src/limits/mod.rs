@@ -4,14 +4,17 @@
 //! - **Assumes** that HTTP was parsed, and nothing else: the parser is more lenient than a gateway may be.
 //! - **Hands on** an [`Armed`]: the head was checked, and the body can be read only through the limits it carries.
 //! - **Refuses** more than one Host, a Host or Origin that is not listed (DNS rebinding), too many or too large headers,
-//!   long URIs, content codings, and bodies over the size or the time limit.
+//!   headers that other software takes for others, long URIs, content codings, and bodies over the size or the time limit.
 //!
 //! No cryptography happens before this stage has passed.
 
 pub mod body;
 pub mod cors;
+pub mod crowd;
+pub mod failures;
 pub mod forwarded;
 pub mod origin;
+pub mod twins;
 
 use std::time::Duration;
 
@@ -21,6 +24,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 
+use crate::listener::wire::Fault;
 use crate::units::ByteSize;
 use origin::{AllowedHosts, AllowedOrigins};
 
@@ -72,6 +76,13 @@ pub enum LimitsError {
     /// A longer request target than allowed.
     #[error("request target is too long")]
     UriBytes,
+    /// A value that begins or ends with whitespace (RFC 9113 section 8.2.1). HTTP/1 cannot say it, and readers differ in what
+    /// they make of it.
+    #[error("a header value begins or ends with whitespace")]
+    HeaderPadded,
+    /// A target whose scheme is not the one that is spoken (RFC 9110 section 4.3.4).
+    #[error("scheme of the request target is not the one that is spoken")]
+    Scheme,
     /// No Host, several, or one that disagrees with the request target (RFC 9112 section 3.2).
     #[error("host is missing, repeated or contradictory")]
     HostAmbiguous,
@@ -84,6 +95,9 @@ pub enum LimitsError {
     /// A transfer coding other than plain `chunked`, or framing given twice.
     #[error("message framing is ambiguous")]
     Framing,
+    /// A header whose name other software takes for that of one that matters.
+    #[error("a header is spelled with an underscore")]
+    Twin,
     /// The body is coded, so that its meaning differs from its bytes.
     #[error("content coding is not accepted")]
     ContentEncoding,
@@ -99,6 +113,9 @@ pub enum LimitsError {
     /// The peer broke off in the middle of the body.
     #[error("body broke off")]
     BodyBroken,
+    /// The framing inside the body cannot be read in one way.
+    #[error("body is malformed")]
+    BodyMalformed(#[source] Fault),
 }
 
 /// The proof that a head passed this stage. The body is read only with it.
@@ -129,9 +146,11 @@ impl Armed {
 ///
 /// # Errors
 /// The first [`LimitsError`] in the order of what is cheapest to know.
-pub fn arm(head: &Parts, settings: &Settings) -> Result<Armed, LimitsError> {
+pub fn arm(head: &Parts, encrypted: bool, settings: &Settings) -> Result<Armed, LimitsError> {
     sizes(head, settings)?;
     framing(&head.headers)?;
+    names(&head.headers)?;
+    scheme(head, encrypted)?;
     let host = origin::host_of(head)?;
     if !settings.hosts.contain(host) {
         return Err(LimitsError::HostForeign);
@@ -144,15 +163,11 @@ pub fn arm(head: &Parts, settings: &Settings) -> Result<Armed, LimitsError> {
     })
 }
 
-/// The media type and coding under which a message may arrive: JSON, not compressed (MCP transport; a coded body would be
-/// inspected in one form and used in another).
+/// The media type under which a message may arrive: JSON (MCP transport).
 ///
 /// # Errors
-/// [`LimitsError::ContentType`] or [`LimitsError::ContentEncoding`].
+/// [`LimitsError::ContentType`].
 pub fn expect_json(headers: &HeaderMap) -> Result<(), LimitsError> {
-    if headers.contains_key(CONTENT_ENCODING) {
-        return Err(LimitsError::ContentEncoding);
-    }
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next(), types.next()) {
         (Some(only), None) if is_json(only) => Ok(()),
@@ -186,19 +201,31 @@ fn sizes(head: &Parts, settings: &Settings) -> Result<(), LimitsError> {
     if head.headers.len() > settings.header_count {
         return Err(LimitsError::HeaderCount);
     }
-    let bytes: usize = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len())
-        .sum();
+    let mut bytes = 0;
+    for (name, value) in &head.headers {
+        let value = value.as_bytes();
+        bytes += name.as_str().len() + value.len();
+        let is_blank = |end: Option<&u8>| matches!(end, Some(b' ' | b'\t'));
+        if is_blank(value.first()) || is_blank(value.last()) {
+            return Err(LimitsError::HeaderPadded);
+        }
+    }
     if bytes > settings.header_bytes.as_usize() {
         return Err(LimitsError::HeaderBytes);
     }
     Ok(())
 }
 
-/// In HTTP/1 the parser has settled a Content-Length beside a Transfer-Encoding already, as RFC 9112 section 6.3 has it: the
-/// coding alone counts and the connection ends. What it has not settled is refused here.
+/// HTTP/2 names a scheme with every request, HTTP/1 with some. Where TLS ends before us, both may be meant.
+fn scheme(head: &Parts, encrypted: bool) -> Result<(), LimitsError> {
+    match head.uri.scheme_str() {
+        None | Some("https") => Ok(()),
+        Some("http") if !encrypted => Ok(()),
+        Some(_) => Err(LimitsError::Scheme),
+    }
+}
+
+/// In HTTP/1 the guard on the wire has refused whatever is ambiguous; this is the same rule for what reaches us in another way.
 fn framing(headers: &HeaderMap) -> Result<(), LimitsError> {
     let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -211,6 +238,17 @@ fn framing(headers: &HeaderMap) -> Result<(), LimitsError> {
         }
         _ => Err(LimitsError::Framing),
     }
+}
+
+/// No twins, and no coding of the body, whatever the request is for: what is inspected in one form would be used in another.
+fn names(headers: &HeaderMap) -> Result<(), LimitsError> {
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(LimitsError::ContentEncoding);
+    }
+    if headers.keys().any(|name| twins::is_twin(name.as_str())) {
+        return Err(LimitsError::Twin);
+    }
+    Ok(())
 }
 
 fn origin_of(
@@ -256,7 +294,7 @@ mod tests {
     fn refused(
         build: impl FnOnce(http::request::Builder) -> http::request::Builder,
     ) -> LimitsError {
-        arm(&head(build), &settings()).unwrap_err()
+        arm(&head(build), true, &settings()).unwrap_err()
     }
 
     #[test]
@@ -355,18 +393,67 @@ mod tests {
     }
 
     #[test]
+    fn a_coded_body_and_a_twin_are_refused_whatever_the_request_is_for() {
+        for coding in ["gzip", "identity", "br", ""] {
+            for method in ["GET", "POST"] {
+                assert_eq!(
+                    refused(|r| r.method(method).header("content-encoding", coding)),
+                    LimitsError::ContentEncoding,
+                    "{method} {coding}"
+                );
+            }
+        }
+        assert_eq!(
+            refused(|r| r.header("x_forwarded_for", "127.0.0.1")),
+            LimitsError::Twin
+        );
+    }
+
+    #[test]
+    fn rfc9113_s8_2_1_a_padded_value_is_refused() {
+        for value in [" 1", "1 ", "\t1", "1\t", " "] {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            assert_eq!(
+                refused(|r| r.header("host", "gateway.test").header("x-padded", &value)),
+                LimitsError::HeaderPadded,
+                "{value:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn rfc9110_s4_3_4_a_scheme_that_is_not_spoken_is_refused() {
+        let at = |scheme: &str, encrypted| {
+            let head = head(|r| r.uri(format!("{scheme}://gateway.test/mcp")));
+            arm(&head, encrypted, &settings()).map(drop)
+        };
+        for (scheme, encrypted) in [("http", true), ("ftp", true), ("ftp", false), ("ws", false)] {
+            assert_eq!(at(scheme, encrypted), Err(LimitsError::Scheme), "{scheme}");
+        }
+        for (scheme, encrypted) in [("https", true), ("https", false), ("http", false)] {
+            assert_eq!(at(scheme, encrypted), Ok(()), "{scheme}");
+        }
+    }
+
+    #[test]
     fn listed_hosts_and_origins_pass() {
         let armed = arm(
             &head(|r| {
                 r.header("host", "Gateway.TEST")
                     .header("origin", "https://claude.ai")
             }),
+            true,
             &settings(),
         )
         .unwrap();
         assert_eq!(armed.origin().unwrap(), "https://claude.ai");
         assert!(
-            arm(&head(|r| r.uri("https://127.0.0.1:8443/mcp")), &settings()).is_ok(),
+            arm(
+                &head(|r| r.uri("https://127.0.0.1:8443/mcp")),
+                true,
+                &settings()
+            )
+            .is_ok(),
             "HTTP/2 has an authority only"
         );
     }
@@ -396,13 +483,6 @@ mod tests {
             expect_json(&HeaderMap::new()),
             Err(LimitsError::ContentType)
         );
-        for coding in ["gzip", "identity", "br"] {
-            assert_eq!(
-                expect_json(&with("content-encoding", coding)),
-                Err(LimitsError::ContentEncoding),
-                "{coding}"
-            );
-        }
         for value in [
             "application/json",
             "Application/JSON",

@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+
+use super::patience;
+use super::room::Place;
 
 /// The requests of one connection that are under way.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +32,11 @@ impl Activity {
         self.0.under_way.fetch_add(1, Ordering::AcqRel);
         self.0.changed.notify_one();
         UnderWay(Arc::clone(&self.0))
+    }
+
+    /// Whether no request is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.under_way.load(Ordering::Acquire) == 0
     }
 
     /// Resolves when no request has been under way for `limit`.
@@ -56,35 +65,64 @@ impl Drop for UnderWay {
     }
 }
 
-/// A body that counts as activity to its end.
+/// A body that counts as activity, and holds its place in the process, to its end.
 #[derive(Debug)]
 pub(super) struct Counted<B> {
     body: B,
+    /// What is left of a piece of the body that was larger than what is handed over at once.
+    rest: Bytes,
+    piece_bytes: usize,
     _under_way: UnderWay,
+    _place: Option<Place>,
 }
 
 impl<B> Counted<B> {
-    pub(super) const fn new(body: B, under_way: UnderWay) -> Self {
+    pub(super) const fn new(body: B, under_way: UnderWay, place: Option<Place>) -> Self {
         Self {
             body,
+            rest: Bytes::new(),
+            piece_bytes: usize::MAX,
             _under_way: under_way,
+            _place: place,
         }
+    }
+
+    /// The same in pieces of at most so many bytes, so that the caller's pace is seen and no more than a piece lies in
+    /// the HTTP library.
+    pub(super) fn in_pieces(mut self, bytes: usize) -> Self {
+        self.piece_bytes = bytes;
+        self
+    }
+
+    /// The part of a piece that is handed over now.
+    fn hand(&mut self, mut data: Bytes) -> Bytes {
+        if data.len() > self.piece_bytes {
+            self.rest = data.split_off(self.piece_bytes);
+        }
+        patience::handed_over();
+        data
     }
 }
 
-impl<B: Body + Unpin> Body for Counted<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        patience::asked_for_more();
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(Frame::data(self.hand(rest)))));
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        polled.map_ok(|frame| frame.map_data(|data| self.hand(data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

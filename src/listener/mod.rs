@@ -1,24 +1,40 @@
 //! Stage 1: connections.
 //!
-//! - **Protects** everything from plaintext, weak TLS, handshakes that never finish and connections without number.
-//! - **Assumes** nothing about who connects.
-//! - **Hands on** requests as HTTP understood them, each with the [`Peer`] it came from.
+//! - **Protects** everything from plaintext, weak TLS, handshakes that never finish and connections without number, of all
+//!   and of each address.
+//! - **Assumes** nothing about who connects, but that listed proxies say the truth about it.
+//! - **Hands on** requests as HTTP understood them, each with the [`Peer`] it came from and the certificate that it showed.
 //! - **Refuses** TLS below the configured version, any cipher without authentication and forward secrecy, connections
-//!   over the cap, and heads that do not arrive in time.
+//!   over the caps, certificates that nobody vouches for, and heads that do not arrive in time.
 //!
 //! The listener drains: once told to stop it accepts no more, lets requests in flight finish, and closes what is left at
 //! the deadline.
 
 pub mod activity;
 pub mod connection;
+pub mod descriptors;
+pub mod door;
+pub mod frames;
+pub mod mutual;
+pub mod parting;
+pub mod patience;
+mod porter;
+pub mod proxy;
+pub mod room;
 pub mod tls;
+pub mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -26,21 +42,32 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
-use tracing::{debug, warn};
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
 
+use crate::auth::ClientCertificate;
 use crate::telemetry::Metrics;
 use crate::units::ByteSize;
 
 pub use connection::Serve;
+use mutual::Shown;
+use porter::{Guest, Met, Porter};
+pub use room::{Place, Rooms};
 
 /// What bounds a connection. Every field has a safe default.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Connections held at once; more wait in the kernel's queue.
     pub connections: usize,
+    /// Who may connect.
+    pub door: door::Settings,
+    /// Proxies that must say by the PROXY protocol for whom they connect.
+    pub proxies: Vec<IpNet>,
     /// Requests worked on at once; more are turned away with 503, so that those admitted keep their pace.
     pub requests: usize,
-    /// Time for a TLS handshake, from accept to the first application byte.
+    /// Long-lived streams open at once, which do not count among the requests.
+    pub streams: usize,
+    /// Time for a TLS handshake, and as long before it for what a proxy says.
     pub handshake_timeout: Duration,
     /// Time for a request head to arrive, and so the longest time that a connection may be without a request.
     pub head_timeout: Duration,
@@ -60,7 +87,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             connections: 10_000,
-            requests: 10_000,
+            door: door::Settings::default(),
+            proxies: Vec::new(),
+            requests: 2_000,
+            streams: 10_000,
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
@@ -73,12 +103,14 @@ impl Default for Settings {
 }
 
 /// The other end of a connection, and what the connection itself proved.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
-    /// The address that connected.
+    /// The address that connected, or for which a proxy of ours did.
     pub address: SocketAddr,
     /// Whether the bytes travelled under our TLS.
     pub encrypted: bool,
+    /// The certificate that it proved to hold, where it showed one.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// A bound socket with all it needs to serve.
@@ -111,9 +143,10 @@ impl<S: Serve> Listener<S> {
         let Self { socket, gate } = self;
         let graceful = GracefulShutdown::new();
         let room = Arc::new(Semaphore::new(gate.settings.connections));
-        let requests = Arc::new(Semaphore::new(gate.settings.requests));
+        let rooms = Rooms::new(gate.settings.requests, gate.settings.streams);
         let drain_timeout = gate.settings.drain_timeout;
-        let gate = Arc::new(gate);
+        let porter = Porter::new(&gate.settings, Arc::clone(&gate.metrics));
+        let (gate, porter) = (Arc::new(gate), Arc::new(porter));
         let mut connections = JoinSet::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -121,19 +154,27 @@ impl<S: Serve> Listener<S> {
                 accepted = accept(&socket, &room) => accepted,
                 () = &mut stop => break,
             };
-            while connections.try_join_next().is_some() {}
+            while let Some(ended) = connections.try_join_next() {
+                if ended.is_err_and(|error| error.is_panic()) {
+                    porter.panicked();
+                }
+            }
             let (stream, address, permit) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    pause_after(&error).await;
+                    pause_after(&error, &porter).await;
                     continue;
                 }
             };
-            let (gate, requests, watcher) =
-                (Arc::clone(&gate), Arc::clone(&requests), graceful.watcher());
+            let Some(met) = porter.meet(&stream, address) else {
+                continue;
+            };
+            let (gate, rooms, watcher) =
+                (Arc::clone(&gate), Arc::clone(&rooms), graceful.watcher());
+            let porter = Arc::clone(&porter);
             connections.spawn(async move {
                 let _counted = gate.metrics.connection();
-                gate.hold(stream, address, &requests, watcher).await;
+                gate.hold(stream, met, &porter, &rooms, watcher).await;
                 drop(permit);
             });
         }
@@ -148,63 +189,97 @@ impl<S: Serve> Listener<S> {
 impl<S: Serve> Gate<S> {
     async fn hold(
         &self,
-        stream: TcpStream,
-        address: SocketAddr,
-        requests: &Arc<Semaphore>,
+        mut stream: TcpStream,
+        met: Met,
+        porter: &Porter,
+        rooms: &Arc<Rooms>,
         watcher: Watcher,
     ) {
+        // What is boxed here is room that a connection needs for a moment or for one protocol; the task itself lives as long
+        // as the connection, and there are thousands of them.
+        let Some(guest) = Box::pin(porter.introduce(&mut stream, met)).await else {
+            return;
+        };
+        let Guest {
+            address,
+            handshake: shaking,
+            mut visitor,
+        } = guest;
         // Answers are small and latency is what callers feel; Nagle would hold them back.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.settings.write_timeout));
         let stream = Box::pin(stream);
         let Some(acceptor) = &self.tls else {
+            drop(shaking);
+            visitor.arrived();
             let peer = Peer {
                 address,
                 encrypted: false,
+                certificate: None,
             };
-            return self.serve(stream, peer, false, requests, watcher).await;
+            return self.serve(stream, peer, false, rooms, watcher).await;
         };
-        let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream));
-        let secured = match handshake.await {
-            Ok(Ok(secured)) => secured,
-            Ok(Err(error)) => {
-                self.metrics.handshake(false);
-                debug!(stage = "tls", %error, "handshake failed");
-                return;
-            }
-            Err(_) => return self.metrics.handshake(false),
+        let Some(secured) = Box::pin(self.secure(acceptor, stream, porter, address)).await else {
+            return;
         };
-        self.metrics.handshake(true);
-        let is_h2 = secured.get_ref().1.alpn_protocol() == Some(tls::ALPN_H2);
-        self.serve(
-            secured,
-            Peer {
-                address,
-                encrypted: true,
-            },
-            is_h2,
-            requests,
-            watcher,
-        )
-        .await;
+        drop(shaking);
+        visitor.arrived();
+        let (_, session) = secured.get_ref();
+        let is_h2 = session.alpn_protocol() == Some(tls::ALPN_H2);
+        let certificate = session
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .map(|der| Arc::new(ClientCertificate::read(der)));
+        if certificate.is_some() {
+            porter.shown(Shown::Accepted, address);
+        }
+        let peer = Peer {
+            address,
+            encrypted: true,
+            certificate,
+        };
+        self.serve(secured, peer, is_h2, rooms, watcher).await;
     }
 
-    async fn serve<I>(
+    /// The handshake, within its time.
+    async fn secure(
         &self,
-        io: I,
-        peer: Peer,
-        is_h2: bool,
-        requests: &Arc<Semaphore>,
-        watcher: Watcher,
-    ) where
+        acceptor: &TlsAcceptor,
+        stream: Pin<Box<TimeoutStream<TcpStream>>>,
+        porter: &Porter,
+        address: SocketAddr,
+    ) -> Option<Box<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>>> {
+        let handshake = timeout(self.settings.handshake_timeout, acceptor.accept(stream)).await;
+        self.metrics.handshake(matches!(handshake, Ok(Ok(_))));
+        match handshake {
+            Ok(Ok(secured)) => Some(Box::new(secured)),
+            Ok(Err(error)) => {
+                if let Some(shown) = Shown::in_failure(&error) {
+                    porter.shown(shown, address);
+                }
+                debug!(stage = "tls", %error, "handshake failed");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    async fn serve<I>(&self, io: I, peer: Peer, is_h2: bool, rooms: &Arc<Rooms>, watcher: Watcher)
+    where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (service, settings) = (self.service.clone(), &self.settings);
         if is_h2 {
-            connection::http2(io, peer, settings, service, requests, watcher).await;
+            Box::pin(connection::http2(
+                io, peer, settings, service, rooms, watcher,
+            ))
+            .await;
         } else {
-            connection::http1(io, peer, settings, service, requests, watcher).await;
+            Box::pin(connection::http1(
+                io, peer, settings, service, rooms, watcher,
+            ))
+            .await;
         }
     }
 }
@@ -224,13 +299,13 @@ async fn accept(
 
 /// Accept errors are of two kinds: the peer gave up (go on at once), or we ran out of something, such as file
 /// descriptors, where an immediate retry would spin.
-async fn pause_after(error: &io::Error) {
+async fn pause_after(error: &io::Error, porter: &Porter) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(
         error.kind(),
         ConnectionAborted | ConnectionRefused | ConnectionReset
     ) {
-        warn!(stage = "tls", %error, "cannot accept connections");
+        porter.starved(error);
         sleep(Duration::from_millis(200)).await;
     }
 }

@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::NoServerSessionStorage;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+
+use super::mutual;
 
 /// HTTP/2 over TLS, as ALPN spells it.
 pub const ALPN_H2: &[u8] = b"h2";
@@ -25,6 +28,31 @@ pub enum MinVersion {
     Tls13,
     /// TLS 1.2 too, with ECDHE and AEAD suites.
     Tls12,
+}
+
+/// What TLS is made of. An acceptor follows from it and from the files alone, so that it can be made again when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// PEM file with the certificate chain.
+    pub cert_file: PathBuf,
+    /// PEM file with the private key.
+    pub key_file: PathBuf,
+    /// The lowest version.
+    pub min: MinVersion,
+    /// Whether callers may or must show certificates.
+    pub client_auth: Option<mutual::Settings>,
+}
+
+impl Settings {
+    /// This certificate, and everything else as it is by default.
+    pub fn new(cert_file: impl Into<PathBuf>, key_file: impl Into<PathBuf>) -> Self {
+        Self {
+            cert_file: cert_file.into(),
+            key_file: key_file.into(),
+            min: MinVersion::default(),
+            client_auth: None,
+        }
+    }
 }
 
 /// Why a certificate or key cannot be served.
@@ -56,6 +84,14 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// Callers' certificates cannot be checked with this.
+    #[error("client certificates cannot be checked with {path}: {what}")]
+    ClientAuth {
+        /// The file.
+        path: PathBuf,
+        /// What rustls said.
+        what: String,
+    },
 }
 
 /// The one cryptography provider of this process.
@@ -67,27 +103,33 @@ pub fn provider() -> Arc<CryptoProvider> {
 ///
 /// # Errors
 /// [`TlsError`] when a file is missing, empty, or the two do not belong together.
-pub fn acceptor(
-    cert_file: &Path,
-    key_file: &Path,
-    min: MinVersion,
-) -> Result<TlsAcceptor, TlsError> {
-    let chain = certificates(cert_file)?;
-    let key = private_key(key_file)?;
-    let versions: &[_] = match min {
+pub fn acceptor(settings: &Settings) -> Result<TlsAcceptor, TlsError> {
+    let chain = certificates(&settings.cert_file)?;
+    let key = private_key(&settings.key_file)?;
+    let versions: &[_] = match settings.min {
         MinVersion::Tls13 => &[&TLS13],
         MinVersion::Tls12 => &[&TLS13, &TLS12],
     };
     let unusable = |source| TlsError::Unusable {
-        path: cert_file.into(),
+        path: settings.cert_file.clone(),
         source,
     };
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
         .map_err(unusable)?;
+    let callers = settings.client_auth.as_ref().map(mutual::verifier);
+    let is_mutual = callers.is_some();
+    let builder = match callers.transpose()? {
+        Some(callers) => builder.with_client_cert_verifier(callers),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
+    if is_mutual {
+        // A resumed session shows no certificate but goes by the one of its first handshake, which may be over or taken
+        // back by now.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![ALPN_H2.to_vec(), ALPN_HTTP1.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -139,7 +181,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     std::fs::read(path).map_err(|source| TlsError::Unreadable {
         path: path.into(),
         source,

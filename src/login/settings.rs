@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::units::ByteSize;
 
 /// Everything that the desk is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Whom users can sign in with; their names differ.
     pub providers: Vec<ProviderSettings>,
@@ -55,7 +55,7 @@ impl Default for Settings {
 }
 
 /// Somebody who knows the users.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProviderSettings {
     /// Its name in user ids, addresses and logs.
     pub name: String,

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::header::HeaderName;
@@ -48,6 +49,7 @@ type Tools = HashMap<Box<str>, Arc<[Mirror]>>;
 pub struct ToolHeaders {
     limits: CatalogueLimits,
     tools: ArcSwap<Tools>,
+    learnt: AtomicU64,
 }
 
 impl ToolHeaders {
@@ -56,6 +58,7 @@ impl ToolHeaders {
         Self {
             limits,
             tools: ArcSwap::default(),
+            learnt: AtomicU64::new(0),
         }
     }
 
@@ -69,6 +72,8 @@ impl ToolHeaders {
         if agrees(&self.tools.load(), &seen) {
             return;
         }
+        // Before and after: what was read in between is known by a number that comes never again.
+        self.learnt.fetch_add(1, Ordering::AcqRel);
         self.tools.rcu(|known| {
             let mut tools = Tools::clone(known);
             for (name, mirrors) in &seen {
@@ -80,6 +85,12 @@ impl ToolHeaders {
             }
             tools
         });
+        self.learnt.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often something new was learnt.
+    pub fn learnt(&self) -> u64 {
+        self.learnt.load(Ordering::Acquire)
     }
 
     /// The marked arguments of a tool; none for one that is unknown or marks nothing.

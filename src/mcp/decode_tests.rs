@@ -542,4 +542,26 @@ proptest! {
         let accepted = Message::decode(Bytes::from(bytes), &Limits::default()).is_ok();
         prop_assert!(!accepted, "64 random bytes are no message");
     }
+
+    #[test]
+    fn an_accepted_message_is_handed_on_byte_for_byte_and_read_as_it_was_meant(
+        method in "[a-z]{1,12}(/[a-z]{1,12})?",
+        id in prop_oneof![any::<i64>().prop_map(serde_json::Value::from), "[ -~é😀]{0,30}".prop_map(serde_json::Value::from)],
+        text in "[ -~é😀\\n\\t\"\\\\]{0,60}",
+        number in any::<i64>(),
+        names in prop::collection::btree_set("[a-z]{2,8}", 0..6),
+    ) {
+        let deep: serde_json::Map<_, _> = names
+            .iter()
+            .map(|name| (name.clone(), serde_json::json!([text, {"n": number}, null])))
+            .collect();
+        let sent = serde_json::json!({"jsonrpc": "2.0", "id": id, "method": method, "params": {"x": deep}});
+        let bytes = Bytes::from(sent.to_string());
+        let message = Message::decode(bytes.clone(), &Limits::default());
+        let message = message.map_err(|error| TestCaseError::fail(format!("{error} {sent}")))?;
+        prop_assert_eq!(message.method(), Some(method.as_str()));
+        let params: serde_json::Value = serde_json::from_str(message.params().unwrap()).unwrap();
+        prop_assert_eq!(&params, &sent["params"]);
+        prop_assert_eq!(message.into_bytes(), bytes);
+    }
 }

@@ -179,17 +179,66 @@ pub fn is_unknown_tool(response: &[u8], name: &str) -> bool {
             Some("-32602") => error
                 .member("message")
                 .and_then(Json::text)
-                .is_some_and(|text| Wording::of(&text, name).is_unknown_tool(false)),
+                .is_some_and(|text| Wording::of(&text, name).is_unknown(&TOOL, false)),
             _ => false,
         },
         (None, Some(result)) => {
             result.member("isError").map(Json::raw) == Some("true")
                 && only_text(result)
-                    .is_some_and(|text| Wording::of(&text, name).is_unknown_tool(true))
+                    .is_some_and(|text| Wording::of(&text, name).is_unknown(&TOOL, true))
         }
         _ => false,
     }
 }
+
+/// Whether a response is an upstream's own way of saying that it has no prompt of that name. Servers use many codes for it.
+pub fn is_unknown_prompt(response: &[u8], name: &str) -> bool {
+    says_unknown(response, name, &PROMPT)
+}
+
+/// The same of a resource. -32002 is the code for it until 2025-11-25 (Resources, Error Handling).
+pub fn is_unknown_resource(response: &[u8], uri: &str) -> bool {
+    says_unknown(response, uri, &RESOURCE)
+}
+
+fn says_unknown(response: &[u8], name: &str, thing: &Thing) -> bool {
+    let Ok(body) = check(response, Rules::ANSWER) else {
+        return false;
+    };
+    let (Some(error), None) = (body.member("error"), body.member("result")) else {
+        return false;
+    };
+    let code = error.member("code").map(Json::raw);
+    if code == Some("-32601") || (code.is_some() && code == thing.code) {
+        return true;
+    }
+    let text = error.member("message").and_then(Json::text);
+    text.is_some_and(|text| Wording::of(&text, name).is_unknown(thing, false))
+}
+
+/// A kind of thing that has names, and how one speaks of it.
+struct Thing {
+    words: [&'static str; 2],
+    none: [&'static str; 2],
+    /// The code that says it without words.
+    code: Option<&'static str>,
+}
+
+const TOOL: Thing = Thing {
+    words: [" tool ", " tools "],
+    none: [" no such tool ", " no tool "],
+    code: None,
+};
+const PROMPT: Thing = Thing {
+    words: [" prompt ", " prompts "],
+    none: [" no such prompt ", " no prompt "],
+    code: None,
+};
+const RESOURCE: Thing = Thing {
+    words: [" resource ", " resources "],
+    none: [" no such resource ", " no resource "],
+    code: Some("-32002"),
+};
 
 /// The text of a tool result that consists of one text.
 fn only_text(result: Json<'_>) -> Option<std::borrow::Cow<'_, str>> {
@@ -224,21 +273,20 @@ impl Wording {
     }
 
     /// A result must name the tool, for its text is the tool's own as a rule.
-    fn is_unknown_tool(&self, must_name_it: bool) -> bool {
-        const PHRASES: [&str; 6] = [
+    fn is_unknown(&self, thing: &Thing, must_name_it: bool) -> bool {
+        const PHRASES: [&str; 4] = [
             " unknown ",
             " not found ",
             " does not exist ",
             " doesn t exist ",
-            " no such tool ",
-            " no tool ",
         ];
+        let holds = |part: &&str| self.words.contains(*part);
         if self.words == " unknown " && self.names_it {
             return true; // "Unknown tool: tool"
         }
         self.words.len() <= FEW_WORDS
-            && (self.words.contains(" tool ") || self.words.contains(" tools "))
-            && PHRASES.iter().any(|phrase| self.words.contains(phrase))
+            && thing.words.iter().any(holds)
+            && PHRASES.iter().chain(&thing.none).any(holds)
             && !self.words.contains(" argument")
             && (self.names_it || !must_name_it)
     }
@@ -394,6 +442,39 @@ mod tests {
         let error =
             r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#;
         assert!(is_unknown_tool(error.as_bytes(), "no_such"));
+    }
+
+    #[test]
+    fn upstreams_own_words_for_unknown_prompts_and_resources_are_recognised() {
+        let said = |code: i64, text: &str| {
+            format!(r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"{text}"}}}}"#)
+        };
+        for (code, text, prompt, resource) in [
+            (
+                -32602,
+                "MCP error -32602: Prompt no_such not found",
+                true,
+                false,
+            ),
+            (0, "Unknown prompt: no_such", true, false),
+            (-32601, "Method not found", true, true),
+            (-32002, "Resource not found", false, true),
+            (-32002, "gone", false, true),
+            (0, "Unknown resource: no_such", false, true),
+            (
+                -32602,
+                "MCP error -32602: Resource no_such not found",
+                false,
+                true,
+            ),
+            (-32602, "Invalid arguments for prompt no_such", false, false),
+            (-32603, "resource no_such: disk failure", false, false),
+        ] {
+            let error = said(code, text);
+            let error = error.as_bytes();
+            assert_eq!(is_unknown_prompt(error, "no_such"), prompt, "{text}");
+            assert_eq!(is_unknown_resource(error, "no_such"), resource, "{text}");
+        }
     }
 
     #[test]

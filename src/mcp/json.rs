@@ -144,7 +144,7 @@ pub fn check(bytes: &[u8], rules: Rules) -> Result<Json<'_>, JsonError> {
         at: 0,
         rules,
         open: Vec::with_capacity(8),
-        names: Names::default(),
+        names: Names::with_room(),
     };
     scanner.document()
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::envelope::Envelope;
 use super::fold::imitated;
 use super::json::{JsonError, Rules, check};
 use super::view::Json;
@@ -116,6 +117,8 @@ pub enum Filtered {
 #[derive(Clone, Debug)]
 pub struct Answer<'a> {
     body: &'a [u8],
+    envelope: Envelope<'a>,
+    id: Option<Json<'a>>,
     result: Option<Json<'a>>,
     cache_scope: Option<Json<'a>>,
     lists: Vec<(ListShape, Json<'a>)>,
@@ -146,14 +149,18 @@ impl<'a> Answer<'a> {
         }
         let mut answer = Self {
             body,
+            envelope: Envelope::of(message),
+            id: None,
             result: None,
             cache_scope: None,
             lists: Vec::new(),
         };
         for member in message.members() {
             refuse_imitation(&member.name, &["result", "error", "method", "id"])?;
-            if member.name == "result" {
-                answer.result = Some(member.value);
+            match &*member.name {
+                "result" => answer.result = Some(member.value),
+                "id" => answer.id = Some(member.value),
+                _ => {}
             }
         }
         answer.find_lists()?;
@@ -187,6 +194,32 @@ impl<'a> Answer<'a> {
             self.lists.push((shape, member.value));
         }
         Ok(())
+    }
+
+    /// Its outside: whose answer it is.
+    pub const fn envelope(&self) -> &Envelope<'a> {
+        &self.envelope
+    }
+
+    /// The id of the request that this answers.
+    pub const fn id(&self) -> Option<Json<'a>> {
+        self.id
+    }
+
+    /// Where the id stands in a rewritten body: edits are made inside the result alone.
+    pub fn id_in(&self, rewritten: &[u8]) -> Option<usize> {
+        let (id, result) = (self.id?.range().start, self.result?.range().start);
+        match id < result {
+            true => Some(id),
+            false => (id + rewritten.len()).checked_sub(self.body.len()),
+        }
+    }
+
+    /// Whether what is hidden in it depends on more than policy: tasks belong to users.
+    pub fn has_tasks(&self) -> bool {
+        self.lists
+            .iter()
+            .any(|(shape, _)| *shape == ListShape::Tasks)
     }
 
     /// Which list this answer is, if any. On a stream whose requests are unknown to us only the shape tells.

@@ -188,6 +188,22 @@ impl Id {
         (json.text().is_some() || json.integer().is_some()).then(|| Self(json.raw().into()))
     }
 
+    /// Whether this value is the id, however its sender spells it: servers write strings without escapes and numbers as
+    /// their own numbers come.
+    pub fn is(&self, json: Json<'_>) -> bool {
+        if self.raw() == json.raw() {
+            return true;
+        }
+        match json.text() {
+            Some(text) => serde_json::from_str::<String>(self.raw()).is_ok_and(|own| own == text),
+            None => {
+                let number = |raw: &str| raw.parse::<f64>().ok().filter(|one| one.is_finite());
+                let own = number(self.raw());
+                own.is_some() && own == number(json.raw())
+            }
+        }
+    }
+
     /// The JSON text.
     pub fn raw(&self) -> &str {
         &self.0
@@ -234,6 +250,15 @@ impl Message {
     /// `params` as sent.
     pub fn params(&self) -> Option<&str> {
         self.parts.params.as_ref().map(|range| self.slice(range))
+    }
+
+    /// The arguments of a call of a tool, to look into.
+    pub fn arguments(&self) -> Option<Json<'_>> {
+        let Subject::Tool(_, Some(range)) = &self.parts.subject else {
+            return None;
+        };
+        let text = self.slice(range);
+        Some(Json::checked(text, 0, text.len()))
     }
 
     /// The revision that the body itself names: `params._meta["io.modelcontextprotocol/protocolVersion"]`.

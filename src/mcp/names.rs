@@ -5,7 +5,6 @@ use super::fold::fold_into;
 use super::view::unescape;
 
 /// The names of all open objects, innermost last, kept as text in one buffer.
-#[derive(Default)]
 pub(super) struct Names {
     folded: String,
     spans: Vec<Span>,
@@ -19,6 +18,14 @@ struct Span {
 }
 
 impl Names {
+    /// None yet, with room for those of an ordinary message.
+    pub(super) fn with_room() -> Self {
+        Self {
+            folded: String::with_capacity(128),
+            spans: Vec::with_capacity(16),
+        }
+    }
+
     /// How many names are noted.
     pub(super) const fn len(&self) -> usize {
         self.spans.len()

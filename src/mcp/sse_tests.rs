@@ -206,3 +206,30 @@ proptest! {
         prop_assert_eq!(raw.as_slice(), &stream[..relayed]);
     }
 }
+
+proptest! {
+    #[test]
+    fn what_is_rewritten_is_read_as_it_was_meant(
+        text in "[ -~é😀]{0,80}",
+        id in proptest::option::of("[!-9;-~]{1,20}"),
+        name in proptest::option::of("[a-z]{1,12}"),
+        cuts in proptest::collection::vec(1_usize..40, 1..6),
+    ) {
+        let bytes = |text: &Option<String>| text.clone().map(Bytes::from);
+        let event = Event { raw: Bytes::new(), data: None, id: bytes(&id), event: bytes(&name), retry: None };
+        let data = serde_json::json!({"jsonrpc": "2.0", "result": {"text": text}}).to_string();
+        let written = rewrite(&event, data.as_bytes());
+        let mut pieces = Vec::new();
+        let (mut rest, mut cut) = (&written[..], cuts.iter().cycle());
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at((*cut.next().unwrap()).min(rest.len()));
+            pieces.push(piece);
+            rest = more;
+        }
+        let (events, pending) = read_all(pieces);
+        prop_assert_eq!((events.len(), pending), (1, 0));
+        prop_assert_eq!(events[0].data.as_deref(), Some(data.as_bytes()));
+        prop_assert_eq!(&events[0].id, &event.id);
+        prop_assert_eq!(&events[0].event, &event.event);
+    }
+}

@@ -7,6 +7,21 @@ use super::view::Json;
 /// A task id longer than this has no honest reason.
 const MAX_ID: usize = 256;
 
+/// The member that names the task which a message belongs to (2025-11-25, Tasks).
+const RELATED: &str = "io.modelcontextprotocol/related-task";
+
+/// The id of the task that a notification or question of the server speaks of: `params.taskId`, or that of the related task
+/// in `params._meta`.
+pub fn spoken_of(message: &[u8]) -> Option<String> {
+    memchr::memmem::find(message, b"taskId")?;
+    let message = check(message, Rules::ANSWER).ok()?;
+    message.member("method")?;
+    let params = message.member("params")?;
+    let related = || params.member("_meta")?.member(RELATED)?.member("taskId");
+    let id = params.member("taskId").or_else(related)?.text()?;
+    (id.len() <= MAX_ID).then(|| id.into_owned())
+}
+
 /// The id of the task that an answer to a call creates: `result.task.taskId` (2025-11-25, Tasks), or `result.taskId` beside
 /// a `resultType` of `task` (the tasks extension of 2026-07-28).
 pub fn created(answer: &[u8]) -> Option<String> {
@@ -27,6 +42,31 @@ pub fn created(answer: &[u8]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_task_that_a_message_of_the_server_is_about_is_found() {
+        for (message, expected) in [
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":"t1","status":"working"}}"#,
+                Some("t1"),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t\u0031"}}}}"#,
+                Some("t1"),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":{"taskId":"t1"}}}"#,
+                None,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{"taskId":"t1"}}"#, None),
+        ] {
+            assert_eq!(
+                spoken_of(message.as_bytes()).as_deref(),
+                expected,
+                "{message}"
+            );
+        }
+    }
 
     #[test]
     fn tasks_are_found_in_the_answers_of_both_eras_and_nowhere_else() {

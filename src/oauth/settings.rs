@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::units::ByteSize;
 
 /// Everything that the authorization server is told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The issuer: the `iss` of our tokens and of authorization responses.
     pub issuer: String,
@@ -122,7 +122,7 @@ impl Default for Documents {
 }
 
 /// A client that the operator knows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KnownClient {
     /// Its `client_id`.
     pub client_id: String,
@@ -145,7 +145,7 @@ pub struct KnownClient {
 }
 
 /// How a client that the operator knows proves who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Proof {
     /// Not at all.
     None,

@@ -4,10 +4,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::{ACCEPT_ENCODING, CONNECTION};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::limits::LimitsError;
+use crate::listener::wire::Fault;
 use crate::stage::Stage;
 
 /// A refusal on its way to the caller and to the audit trail.
@@ -47,6 +49,8 @@ pub enum Answer {
         status: StatusCode,
         /// The body.
         body: Bytes,
+        /// Headers that belong to this refusal, such as when to come back.
+        headers: HeaderMap,
     },
     /// A status alone, for messages that have no answer in JSON-RPC.
     Status(StatusCode),
@@ -77,13 +81,17 @@ impl Denial {
     }
 
     /// A refusal with a JSON-RPC error body.
-    pub const fn rpc(stage: Stage, reason: &'static str, status: StatusCode, body: Bytes) -> Self {
+    pub fn rpc(stage: Stage, reason: &'static str, status: StatusCode, body: Bytes) -> Self {
         Self {
             stage,
             reason,
             rule: None,
             detail: None,
-            answer: Answer::Rpc { status, body },
+            answer: Answer::Rpc {
+                status,
+                body,
+                headers: HeaderMap::new(),
+            },
         }
     }
 
@@ -108,6 +116,16 @@ impl From<LimitsError> for Denial {
                 "uri_too_long",
                 "The request target is too long",
             ),
+            E::HeaderPadded => (
+                StatusCode::BAD_REQUEST,
+                "invalid_header",
+                "A header value begins or ends with whitespace",
+            ),
+            E::Scheme => (
+                StatusCode::BAD_REQUEST,
+                "invalid_scheme",
+                "The scheme of the target is not the one that is spoken here",
+            ),
             E::HostAmbiguous => (
                 StatusCode::BAD_REQUEST,
                 "invalid_host",
@@ -127,6 +145,11 @@ impl From<LimitsError> for Denial {
                 StatusCode::BAD_REQUEST,
                 "invalid_framing",
                 "The message framing is ambiguous",
+            ),
+            E::Twin => (
+                StatusCode::BAD_REQUEST,
+                "underscore_twin",
+                "A header is spelled with an underscore in place of a hyphen",
             ),
             E::ContentEncoding => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -153,13 +176,69 @@ impl From<LimitsError> for Denial {
                 "incomplete_body",
                 "The body broke off",
             ),
+            E::BodyMalformed(fault) => return fault.into(),
         };
         let stage = match error {
-            E::ContentEncoding | E::ContentType | E::BodyBytes | E::BodyTimeout | E::BodyBroken => {
-                Stage::Read
-            }
+            E::ContentType | E::BodyBytes | E::BodyTimeout | E::BodyBroken => Stage::Read,
             _ => Stage::Limits,
         };
-        Self::http(stage, status, code, message)
+        let mut denial = Self::http(stage, status, code, message);
+        // RFC 9110 section 15.5.16: what would have been accepted.
+        if let (E::ContentEncoding, Answer::Http { headers, .. }) = (error, &mut denial.answer) {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        denial
+    }
+}
+
+impl From<Fault> for Denial {
+    /// What a caller is told is coarser than the reason: enough to mend a client, too little to map a parser.
+    fn from(fault: Fault) -> Self {
+        use Fault as F;
+        let (code, message) = match fault {
+            F::TargetBytes => ("uri_too_long", "The request target is too long"),
+            F::HeadBytes | F::FieldCount => {
+                ("headers_too_large", "The request's headers are too large")
+            }
+            F::Host => ("invalid_host", "Exactly one Host is needed"),
+            F::Version => (
+                "http_version_not_supported",
+                "HTTP/1.1, HTTP/1.0 and, over TLS, HTTP/2 are served",
+            ),
+            F::Length
+            | F::Coding
+            | F::CodingTooEarly
+            | F::LengthAndCoding
+            | F::FramingTwin
+            | F::ChunkSize
+            | F::ChunkExtension
+            | F::ChunkEnd
+            | F::Trailer => ("invalid_framing", "The message framing is ambiguous"),
+            F::CodingUnknown => (
+                "transfer_coding_not_implemented",
+                "No transfer coding but chunked is accepted",
+            ),
+            F::UnexpectedBody => ("unexpected_body", "A request with this method has no body"),
+            F::Upgrade => ("upgrade_refused", "No other protocol is spoken here"),
+            F::Expectation => (
+                "expectation_failed",
+                "No expectation but 100-continue can be met",
+            ),
+            F::EmptyLines
+            | F::LineEnd
+            | F::ControlByte
+            | F::RequestLine
+            | F::Target
+            | F::Field
+            | F::Folded
+            | F::Truncated => ("malformed_request", "This is not a request in HTTP/1.1"),
+        };
+        let mut denial = Self::http(Stage::Limits, fault.status(), code, message).because(fault);
+        denial.reason = fault.reason();
+        // Faults come from HTTP/1 alone, and none leaves a connection on which the next request could be found.
+        if let Answer::Http { headers, .. } = &mut denial.answer {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        denial
     }
 }

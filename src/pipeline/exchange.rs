@@ -1,20 +1,22 @@
 //! Stage 7 as the pipeline does it: sends what was cleared, judges the head of the answer, and relays the rest.
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::ReplyBody;
-use super::denial::Denial;
+use super::denial::{Answer, Denial};
 use super::lens::Lens;
 use super::respond::plain;
+use super::route::Route;
 use super::screen::Cleared;
 use super::{reply, stream};
+use crate::auth::Principal;
 use crate::mcp::{Id, errors};
 use crate::session::SessionSeal;
 use crate::stage::Stage;
-use crate::upstream::credential::CredentialError;
+use crate::upstream::credential::{CredentialError, Credentials};
 use crate::upstream::headers::{self, SESSION_ID};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -25,9 +27,11 @@ pub use stream::Pace;
 pub enum Relayed {
     /// The caller gets it.
     Answer(Response<ReplyBody>),
-    /// The upstream does not know the tool. The caller gets this body, with status and headers as for a hidden tool: neither
+    /// The upstream does not know the thing that was asked for. The caller gets this body, with status and headers as for a hidden one: neither
     /// may be the upstream's, or they would tell the two apart.
-    UnknownTool(Bytes),
+    Unknown(Bytes),
+    /// The caller gets the status, and this body of ours or none at all.
+    Ours(Bytes),
 }
 
 /// Sends what was cleared and relays the answer.
@@ -39,24 +43,45 @@ pub enum Relayed {
 /// # Cancel safety
 /// Dropping the future ends the exchange with the upstream.
 pub async fn exchange(
+    (route, principal): (&Route, &Principal),
     cleared: Cleared,
     lens: Lens,
     seal: &SessionSeal,
     pace: Pace,
 ) -> Result<Response<ReplyBody>, Denial> {
     let id = cleared.id.clone();
-    let opens_session = cleared.opens_session;
-    let sent = match send(cleared, &lens).await {
-        Ok(sent) => sent,
-        Err(Unsent::Credential(error)) => return Err(withheld(&error, id.as_ref())),
-        Err(Unsent::Upstream(error)) => return Err(failed(&error, id.as_ref())),
+    let pass = match route.breaker().admit() {
+        Ok(pass) => pass,
+        Err(open) => return Err(failed(&open.into(), id.as_ref())),
     };
-    relay(sent, opens_session, lens, seal, pace)
-        .await
-        .map_err(|error| failed(&error, id.as_ref()))
+    match attempt(cleared, lens, seal, pace).await {
+        Ok(answer) => {
+            pass.succeeded();
+            Ok(answer)
+        }
+        Err(Unsent::Credential(error)) => Err(withheld(&error, id.as_ref())),
+        Err(Unsent::Upstream(error)) => {
+            match error.blame(principal.user().as_str()) {
+                Some(blame) => pass.failed(blame),
+                None => pass.succeeded(),
+            }
+            Err(failed(&error, id.as_ref()))
+        }
+    }
 }
 
-/// Why there is no answer at all.
+async fn attempt(
+    cleared: Cleared,
+    lens: Lens,
+    seal: &SessionSeal,
+    pace: Pace,
+) -> Result<Response<ReplyBody>, Unsent> {
+    let opens_session = cleared.opens_session;
+    let sent = send(cleared, &lens).await?;
+    Ok(relay(sent, opens_session, lens, seal, pace).await?)
+}
+
+/// Why there is no answer.
 #[derive(Debug)]
 enum Unsent {
     Credential(CredentialError),
@@ -75,21 +100,34 @@ impl From<UpstreamError> for Unsent {
     }
 }
 
-/// Sends the request with the credential that the upstream wants to see. A credential may have ended before its time, so
-/// the first 401 is answered with a fresh one, where there is one, and the second is believed: a request that was refused
+/// Sends the request, with a credential where the upstream wants to see one. A credential may have ended before its time,
+/// so the first 401 is answered with a fresh one, where there is one, and the second is believed: a request that was refused
 /// for its credential was not carried out.
 async fn send(cleared: Cleared, lens: &Lens) -> Result<Response<Incoming>, Unsent> {
     let upstream: &Upstream = lens.route().upstream();
     let Cleared {
         method,
-        mut headers,
+        headers,
         body,
         ..
     } = cleared;
-    let Some(credentials) = upstream.credentials() else {
-        return Ok(upstream.exchange(method, headers, body).await?);
-    };
-    let principal = lens.principal();
+    match upstream.credentials() {
+        None => Ok(upstream.exchange(method, headers, body).await?),
+        // Boxed: all requests would otherwise carry the room that only these need.
+        Some(credentials) => {
+            let request = (method, headers, body);
+            Box::pin(send_shown(upstream, credentials, lens.principal(), request)).await
+        }
+    }
+}
+
+/// The same with a credential that the upstream wants to see.
+async fn send_shown(
+    upstream: &Upstream,
+    credentials: &Credentials,
+    principal: &Principal,
+    (method, mut headers, body): (Method, HeaderMap, Bytes),
+) -> Result<Response<Incoming>, Unsent> {
     let first = credentials.apply(principal, &mut headers).await?;
     let sent = upstream
         .exchange(method.clone(), headers.clone(), body.clone())
@@ -120,22 +158,26 @@ async fn relay(
     }
     let status = sent.status();
     let relayed = if is_stream(sent.headers()) {
-        stream::relay(sent.into_body(), lens, pace).await?
+        Box::pin(stream::relay(sent.into_body(), lens, pace)).await?
     } else {
         reply::relay(sent, lens).await?
     };
     let mut response = match relayed {
         Relayed::Answer(response) => response,
-        Relayed::UnknownTool(body) => return Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
+        Relayed::Unknown(body) => return Ok(plain(StatusCode::OK, HeaderMap::new(), body)),
+        Relayed::Ours(body) => {
+            outgoing.remove(CONTENT_TYPE);
+            plain(status, HeaderMap::new(), body)
+        }
     };
     *response.status_mut() = status;
     // A body that was rewritten into JSON keeps its own label.
-    for (name, value) in &outgoing {
-        response
-            .headers_mut()
-            .entry(name)
-            .or_insert_with(|| value.clone());
+    for (name, value) in std::mem::take(response.headers_mut()) {
+        if let Some(name) = name {
+            outgoing.insert(name, value);
+        }
     }
+    *response.headers_mut() = outgoing;
     Ok(response)
 }
 
@@ -197,7 +239,16 @@ fn failed(error: &UpstreamError, id: Option<&Id>) -> Denial {
         error.public(),
         Some(data),
     );
-    Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error))
+    let mut denial =
+        Denial::rpc(Stage::Upstream, error.reason(), status, body).because(chain(error));
+    if let (UpstreamError::Open(open), Answer::Rpc { headers, .. }) = (error, &mut denial.answer) {
+        // Whole seconds (RFC 9110 section 10.2.3), never fewer than are left.
+        let seconds = open.retry_after.as_millis().div_ceil(1000).max(1);
+        if let Ok(seconds) = HeaderValue::try_from(seconds.to_string()) {
+            headers.insert(RETRY_AFTER, seconds);
+        }
+    }
+    denial
 }
 
 /// What the caller can do about a credential that is not there. An error of the protocol that asks for a visit to a web

@@ -28,13 +28,28 @@ pub struct Site {
 /// The longest body that an endpoint of ours reads.
 const BODY_MAX_BYTES: usize = 64 * 1024;
 
-/// The whole request.
+/// One visit: the whole request is read, the endpoint answers, and the trail notes what it did.
 ///
 /// # Errors
 /// A [`Denial`] for a body over the limits.
-pub(super) async fn visit(
-    head: &Parts,
-    body: &mut Incoming,
+pub(super) async fn visited(
+    site: &Site,
+    is_account: bool,
+    request: (&Parts, &mut Incoming),
+    armed: &Armed,
+    peer: &Peer,
+    trail: &mut Trail,
+) -> Result<Response<ReplyBody>, Denial> {
+    let visit = visit(request, armed, peer, trail).await?;
+    let reply = match is_account {
+        true => site.account.answer(&visit).await,
+        false => site.oauth.answer(&visit).await,
+    };
+    Ok(answer(reply, trail))
+}
+
+async fn visit(
+    (head, body): (&Parts, &mut Incoming),
     armed: &Armed,
     peer: &Peer,
     trail: &Trail,
@@ -50,7 +65,7 @@ pub(super) async fn visit(
 }
 
 /// The answer, and what the trail says about it.
-pub(super) fn answer(reply: Reply, trail: &mut Trail) -> Response<ReplyBody> {
+fn answer(reply: Reply, trail: &mut Trail) -> Response<ReplyBody> {
     let Reply {
         status,
         headers,

@@ -1,6 +1,7 @@
 //! The stages as the pipeline calls them, each with the translation of its refusals, and the doors that need no token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -15,10 +16,12 @@ use super::route::Route;
 use super::screen::Cleared;
 use super::trail;
 use crate::auth::{AuthError, Challenge, Principal, Verifier};
+use crate::limits::failures::Failures;
 use crate::limits::{Armed, cors};
+use crate::listener::{Peer, Place};
 use crate::mcp::Operation;
 use crate::quota::shared::Shared;
-use crate::quota::{Admission, Charge, QuotaError, Quotas};
+use crate::quota::{Admission, Allowance, Charge, QuotaError, Quotas};
 use crate::routes;
 use crate::stage::Stage;
 
@@ -28,13 +31,15 @@ pub(super) struct Envelope {
     /// The allowed Origin of the request.
     pub(super) origin: Option<HeaderValue>,
     /// Where the user stands against the limit.
-    limits: HeaderMap,
+    allowance: Option<Allowance>,
 }
 
 impl Envelope {
     /// Writes everything that every answer carries.
     pub(super) fn seal(self, headers: &mut HeaderMap, request_id: &str, encrypted: bool) {
-        headers.extend(self.limits);
+        if let Some(allowance) = self.allowance {
+            allowance.write(headers);
+        }
         secure(headers, request_id, encrypted);
         // The answer to a preflight says so already, and there is nothing in it to expose.
         if let Some(origin) = &self.origin
@@ -48,20 +53,50 @@ impl Envelope {
 /// Stage 3. The fast way is a look into memory; only a token that was never seen may have to wait for keys.
 pub(super) async fn authenticate(
     verifier: &Verifier,
+    failures: &Failures,
     head: &Parts,
+    peer: &Peer,
     route: &Route,
 ) -> Result<Arc<Principal>, Denial> {
-    let refused = |error: AuthError| unauthenticated(&error, route);
+    let address = peer.address.ip();
+    let refused = |error: AuthError| {
+        if error.blames_credential() {
+            if let Some(wait) = failures.wait(address) {
+                return too_many_failures(wait);
+            }
+            failures.count(address);
+        }
+        unauthenticated(&error, route)
+    };
     let bearer = verifier
         .bearer(&head.headers, head.uri.query())
-        .map_err(refused)?;
-    match verifier.cached(&bearer, route.resource()) {
-        Some(principal) => Ok(principal),
-        None => verifier
-            .verify(&bearer, route.resource())
-            .await
-            .map_err(refused),
+        .map_err(refused)?
+        .over(peer.certificate.as_ref());
+    if let Some(principal) = verifier.cached(&bearer, route.resource()) {
+        return Ok(principal);
     }
+    if let Some(wait) = failures.wait(address) {
+        return Err(too_many_failures(wait));
+    }
+    verifier
+        .verify(&bearer, route.resource())
+        .await
+        .map_err(refused)
+}
+
+/// The answer to an address from which too many bad credentials came of late.
+fn too_many_failures(wait: Duration) -> Denial {
+    let mut denial = Denial::http(
+        Stage::Auth,
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_failures",
+        "Too many bad credentials came from this address; try again later",
+    );
+    if let Answer::Http { headers, .. } = &mut denial.answer {
+        let seconds = wait.as_secs().saturating_add(1);
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    denial
 }
 
 fn unauthenticated(error: &AuthError, route: &Route) -> Denial {
@@ -94,7 +129,7 @@ pub(super) async fn admit(
         let total = admission.total();
         settle(fleet, &mut admission, &total).await?;
     }
-    admission.allowance().write(&mut envelope.limits);
+    envelope.allowance = Some(admission.allowance());
     Ok(admission)
 }
 
@@ -118,22 +153,30 @@ pub(super) async fn charge(
             settle(fleet, admission, &charge).await?;
         }
     }
-    admission.allowance().write(&mut envelope.limits);
+    envelope.allowance = Some(admission.allowance());
     Ok(())
 }
 
 /// What this gateway admitted, the fleet has to admit as well.
 async fn settle(fleet: &Shared, admission: &mut Admission, charge: &Charge) -> Result<(), Denial> {
-    match fleet.charge(charge).await.map_err(over)? {
+    // Boxed, as everything that most requests have no use for.
+    match Box::pin(fleet.charge(charge)).await.map_err(over)? {
         Some(verdict) => admission.settle(charge, verdict).map_err(over),
         None => Ok(()),
     }
 }
 
-/// A stream does not count among the user's calls but among the user's streams, from before it is opened.
-pub(super) fn place(admission: Admission, cleared: &Cleared) -> Result<Admission, Denial> {
+/// A stream does not count among the calls, neither the user's nor the process's, but among the streams, from before it is
+/// opened.
+pub(super) fn place(
+    admission: Admission,
+    cleared: &Cleared,
+    place: &Place,
+) -> Result<Admission, Denial> {
     if cleared.long_lived {
-        admission.into_stream().map_err(over)
+        let admission = admission.into_stream().map_err(over)?;
+        place.among_streams().map_err(|_| overloaded())?;
+        Ok(admission)
     } else {
         Ok(admission)
     }
@@ -207,38 +250,30 @@ pub(super) fn no_such_path() -> Denial {
 
 /// The answer while no audit line can be written.
 pub(super) fn unrecorded(encrypted: bool) -> Response<ReplyBody> {
-    unavailable(
+    let denial = unavailable(
         "audit_unavailable",
         "The gateway cannot record requests at the moment and so serves none",
-        encrypted,
-    )
-}
-
-/// The answer while as many requests are being worked on as may be.
-pub(super) fn overloaded(encrypted: bool) -> Response<ReplyBody> {
-    unavailable(
-        "overloaded",
-        "The gateway has too much to do at the moment",
-        encrypted,
-    )
-}
-
-fn unavailable(code: &'static str, message: &'static str, encrypted: bool) -> Response<ReplyBody> {
-    let mut denial = Denial::http(
-        Stage::Limits,
-        StatusCode::SERVICE_UNAVAILABLE,
-        code,
-        message,
     );
+    untraced(denial, encrypted)
+}
+
+/// The refusal while as many requests are being worked on, or as many streams are open, as may be.
+pub(super) fn overloaded() -> Denial {
+    unavailable("overloaded", "The gateway has too much to do at the moment")
+}
+
+fn unavailable(code: &'static str, message: &'static str) -> Denial {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut denial = Denial::http(Stage::Limits, status, code, message);
     if let Answer::Http { headers, .. } = &mut denial.answer {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    // The caller's report and the log can still be brought together.
+    denial
+}
+
+/// A refusal that leaves no line. The caller gets an id all the same, since clients expect one.
+pub(super) fn untraced(denial: Denial, encrypted: bool) -> Response<ReplyBody> {
     let request_id = trail::request_id().unwrap_or_default();
-    tracing::warn!(
-        request_id,
-        "refused, because the audit trail cannot be written"
-    );
     let mut answer = refuse(denial.answer, &request_id);
     secure(answer.headers_mut(), &request_id, encrypted);
     answer

@@ -1,5 +1,5 @@
 //! What an answer is looked at with on its way out: who asks, on which route, and for what. Lists lose the entries that
-//! policy hides, and an upstream's own words for "unknown tool" become ours, so that hidden and unknown cannot be told
+//! policy hides, and an upstream's own words for an unknown tool, prompt or resource become ours, so that hidden and unknown cannot be told
 //! apart.
 
 use std::sync::Arc;
@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::memo::{Reader, Recalled};
 use super::route::Route;
-use super::screen::{Cleared, View};
+use super::screen::{Cleared, Named, View};
 use super::tally::{Failed, Tally};
 use crate::auth::{AuthError, Principal};
 use crate::clock::Timestamp;
-use crate::mcp::{self, Filtered, Id, Item, Kind, Limits, ListError, ListShape, Message};
+use crate::mcp::json::check;
+use crate::mcp::{self, Filtered, Id, Item, Kind, Limits, ListShape, Message, Rules};
+use crate::mcp::{Envelope, Era, Glance, Misfit, Sort};
 use crate::mcp::{errors, errors::ReplyTo};
 use crate::policy::Ask;
 use crate::session::{SessionError, SessionSeal};
@@ -34,8 +37,19 @@ pub enum Seen {
     Same,
     /// The caller gets this instead.
     Instead(Bytes),
-    /// The upstream does not know the tool. The caller gets this, and nothing of how the upstream put it.
-    UnknownTool(Bytes),
+    /// The upstream does not know the thing that was asked for. The caller gets this, and nothing of how the upstream put it.
+    Unknown(Bytes),
+    /// It is not for this caller, who gets nothing.
+    Hidden,
+}
+
+/// Where a message of the upstream stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is all that the upstream answers.
+    Whole,
+    /// It is one event of a stream.
+    Event,
 }
 
 /// The eyes with which one answer is read.
@@ -45,6 +59,7 @@ pub struct Lens {
     principal: Arc<Principal>,
     view: View,
     id: Option<Id>,
+    era: Era,
     modern: bool,
     long_lived: bool,
     now: Timestamp,
@@ -65,7 +80,8 @@ impl Lens {
             route: Arc::clone(route),
             principal: Arc::clone(principal),
             view: cleared.view.clone(),
-            id: cleared.id.clone(),
+            id: cleared.id.clone().filter(|_| cleared.is_request),
+            era: cleared.era,
             modern: cleared.era.is_modern(),
             long_lived: cleared.long_lived,
             now,
@@ -129,41 +145,173 @@ impl Lens {
     /// One message of the upstream as this caller may see it.
     ///
     /// # Errors
-    /// [`UpstreamError::Unreadable`] when it could hide a list from us.
-    pub fn message(&self, message: &[u8]) -> Result<Seen, UpstreamError> {
-        if let View::Call(name) = &self.view
+    /// [`UpstreamError::Unreadable`] when it could hide a list from us or is no message, [`UpstreamError::Foreign`] when it
+    /// answers another request. What is larger than any such mistake needs to be is not looked at so closely.
+    pub fn message(&self, message: &Bytes, place: Place) -> Result<Seen, UpstreamError> {
+        if self.view == View::List {
+            return self.filter(message, place);
+        }
+        let seen = mcp::glance(message);
+        if let Some(id) = &self.id
             && message.len() <= SMALL
         {
-            if let Some(task_id) = mcp::tasks::created(message) {
-                self.route.tasks().note(task_id, &self.principal);
-            }
-            if errors::is_unknown_tool(message, name) {
-                self.failed.mark();
-                return Ok(Seen::UnknownTool(errors::unknown_tool(
-                    self.id.as_ref().into(),
-                    name,
-                )));
-            }
-            if errors::is_failure(message) {
-                self.failed.mark();
+            let body = check(message, Rules::ANSWER).map_err(unreadable)?;
+            self.fits(&Envelope::of(body), id, place)?;
+            if let Some(unknown) = self.named(message, seen) {
+                return Ok(unknown);
             }
         }
-        if self.view != View::List && !may_hold_a_list(message) {
+        if seen.task && place == Place::Event && self.is_of_a_foreign_task(message) {
+            return Ok(Seen::Hidden);
+        }
+        if !seen.list {
             return Ok(Seen::Same);
         }
-        self.filter(message)
-            .map_err(|error| UpstreamError::Unreadable(error.to_string()))
+        self.filter(message, place)
     }
 
-    fn filter(&self, message: &[u8]) -> Result<Seen, ListError> {
-        let answer = mcp::Answer::read(message)?;
+    /// Looks at the answer about a named thing: whether the upstream does not know it, and what is to be remembered of a
+    /// call.
+    fn named(&self, message: &[u8], seen: Glance) -> Option<Seen> {
+        let View::Named(thing) = &self.view else {
+            return None;
+        };
+        let is_call = matches!(thing, Named::Tool(_));
+        if is_call
+            && seen.task
+            && let Some(task_id) = mcp::tasks::created(message)
+        {
+            self.route.tasks().note(&task_id, &self.principal);
+        }
+        if seen.failure
+            && let Some(ours) = self.unknown(message, thing)
+        {
+            self.failed.mark();
+            return Some(Seen::Unknown(ours));
+        }
+        if is_call && seen.failure && errors::is_failure(message) {
+            self.failed.mark();
+        }
+        None
+    }
+
+    /// What a caller hears of a thing that the upstream does not know: the same as of one that policy hides.
+    fn unknown(&self, message: &[u8], thing: &Named) -> Option<Bytes> {
+        let id = ReplyTo::from(self.id.as_ref());
+        match thing {
+            Named::Tool(name) => {
+                errors::is_unknown_tool(message, name).then(|| errors::unknown_tool(id, name))
+            }
+            Named::Prompt(name) => {
+                errors::is_unknown_prompt(message, name).then(|| errors::unknown_prompt(id, name))
+            }
+            Named::Resource(uri) => errors::is_unknown_resource(message, uri)
+                .then(|| errors::resource_not_found(id, uri, self.era)),
+        }
+    }
+
+    /// The upstream's own words with which it refuses a request (400 to 499), as far as they may pass: a JSON-RPC error that
+    /// answers this request or none in particular. Web pages and the like tell of its insides.
+    pub fn refusal(&self, message: &[u8]) -> Seen {
+        let Some(id) = &self.id else {
+            return Seen::Hidden;
+        };
+        let body = check(message, Rules::ANSWER).ok();
+        let answer = body.filter(|body| Envelope::of(*body).sort(id) == Ok(Sort::Answer));
+        let Some(answer) = answer else {
+            self.failed.mark();
+            return Seen::Hidden;
+        };
+        // Some servers say it in a result, and with a status that is no success.
+        if let Some(unknown) = self.named(message, mcp::glance(message)) {
+            return unknown;
+        }
+        if answer.member("error").is_none() {
+            self.failed.mark();
+            return Seen::Hidden;
+        }
+        Seen::Same
+    }
+
+    /// The request's id, if an answer is due.
+    pub const fn id(&self) -> Option<&Id> {
+        self.id.as_ref()
+    }
+
+    /// Whether a message may come back to the request with this id, there.
+    fn fits(&self, envelope: &Envelope<'_>, id: &Id, place: Place) -> Result<(), UpstreamError> {
+        match envelope.sort(id) {
+            Ok(Sort::Answer) => Ok(()),
+            Ok(Sort::Notification) if place == Place::Event => Ok(()),
+            // Only servers up to 2025-11-25 ask questions of their own, and only on streams.
+            Ok(Sort::Question) if place == Place::Event && !self.modern => Ok(()),
+            Ok(Sort::Notification) => Err(unreadable("a notification and no answer")),
+            Ok(Sort::Question) => Err(unreadable("a request of the server")),
+            Err(Misfit::Foreign) => Err(UpstreamError::Foreign),
+            Err(misfit) => Err(unreadable(misfit)),
+        }
+    }
+
+    /// Whether a message of the server tells of somebody else's task.
+    fn is_of_a_foreign_task(&self, message: &[u8]) -> bool {
+        mcp::tasks::spoken_of(message)
+            .is_some_and(|task_id| self.route.tasks().is_foreign(&task_id, &self.principal))
+    }
+
+    fn filter(&self, message: &Bytes, place: Place) -> Result<Seen, UpstreamError> {
+        if let Some(recalled) = self.recall(message) {
+            return Ok(match recalled {
+                Recalled::Same => Seen::Same,
+                Recalled::Instead(body) => Seen::Instead(body),
+            });
+        }
+        let answer = mcp::Answer::read(message).map_err(unreadable)?;
+        if let Some(id) = &self.id {
+            self.fits(answer.envelope(), id, place)?;
+        }
         self.route.catalogue().learn(&answer);
         self.learn_tools(&answer);
-        let filtered = answer.filter(&mut |item| self.keeps(item), self.modern)?;
+        let filtered = answer.filter(&mut |item| self.keeps(item), self.modern);
+        let filtered = filtered.map_err(unreadable)?;
+        self.remember(message, &answer, &filtered);
         Ok(match filtered {
             Filtered::Unchanged => Seen::Same,
             Filtered::Rewritten { body, .. } => Seen::Instead(body),
         })
+    }
+
+    /// For whom this lens looks, if others of the same class would see the same.
+    fn reader(&self) -> Option<(Reader, &str)> {
+        let reader = Reader {
+            class: self.principal.class(),
+            modern: self.modern,
+            learnt: self.route.catalogue().learnt(),
+        };
+        let alike = self.view == View::List && !self.route.policies().tells_users_apart();
+        alike.then_some((reader, self.id.as_ref()?.raw()))
+    }
+
+    fn recall(&self, message: &[u8]) -> Option<Recalled> {
+        let (reader, id) = self.reader()?;
+        self.route.lists().recall(&reader, message, id)
+    }
+
+    fn remember(&self, message: &Bytes, answer: &mcp::Answer<'_>, filtered: &Filtered) {
+        let Some((reader, id)) = self.reader().filter(|_| !answer.has_tasks()) else {
+            return;
+        };
+        let Some(place) = answer.id().filter(|sent| sent.raw() == id) else {
+            return;
+        };
+        let became = match filtered {
+            Filtered::Unchanged => None,
+            Filtered::Rewritten { body, .. } => match answer.id_in(body) {
+                Some(at) => Some((body, at)),
+                None => return,
+            },
+        };
+        let lists = self.route.lists();
+        lists.note(reader, id, (message, place.range().start), became);
     }
 
     /// What a modern caller hears when its stream breaks: the request is lost, for nothing can be resumed in that era. A
@@ -210,18 +358,6 @@ impl Lens {
     }
 }
 
-/// Whether a message has any chance of holding a list: one of the member names, or an escape that could spell one. Streams
-/// carry lists for requests that we did not see, when they are resumed.
-fn may_hold_a_list(message: &[u8]) -> bool {
-    const MARKS: [&[u8]; 6] = [
-        b"\"tools\"",
-        b"\"prompts\"",
-        b"\"resources\"",
-        b"\"resourceTemplates\"",
-        b"\"tasks\"",
-        b"\\u",
-    ];
-    MARKS
-        .iter()
-        .any(|mark| memchr::memmem::find(message, mark).is_some())
+fn unreadable(why: impl ToString) -> UpstreamError {
+    UpstreamError::Unreadable(why.to_string())
 }

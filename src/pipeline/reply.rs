@@ -6,15 +6,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::unfold;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::ReplyBody;
 use super::exchange::{Relayed, declared};
-use super::lens::{Lens, Seen};
+use super::lens::{Lens, Place, Seen};
 use super::screen::View;
+use crate::mcp::errors::{self, ReplyTo};
 use crate::upstream::UpstreamError;
 
 /// Answers to anything but a list are looked at up to this size if they declare it, and pass as they come otherwise. Only a
@@ -26,49 +27,94 @@ const SMALL: usize = 4096;
 /// Relays an answer that is no stream.
 ///
 /// # Errors
-/// [`UpstreamError`] when a part that must be inspected is too large, unreadable or does not come.
+/// [`UpstreamError`] when it is no answer, or a part that must be inspected is too large, unreadable or does not come.
 pub async fn relay(answer: Response<Incoming>, lens: Lens) -> Result<Relayed, UpstreamError> {
-    let idle = lens.route().upstream().idle_timeout();
-    let total = lens.route().upstream().total_timeout();
     let (head, body) = answer.into_parts();
+    let begun = Begun::new(body, &lens);
+    if !head.status.is_success() {
+        return refused(head.status, begun, &lens).await;
+    }
+    if lens.id().is_none() {
+        // Nothing is due but the status; a stream that was asked for would not have come here.
+        return match lens.is_long_lived() {
+            true => Err(UpstreamError::Unreadable("content type".into())),
+            false => Ok(Relayed::Ours(Bytes::new())),
+        };
+    }
+    // A success without content says that no answer will come (RFC 9110 sections 15.3.3, 15.3.5 and 15.3.6).
+    if [202, 204, 205].contains(&head.status.as_u16()) {
+        return Err(UpstreamError::Unreadable("no answer".into()));
+    }
+    // A list under another label would be read by no filter, though perhaps by a client.
+    if !is_json(&head.headers) {
+        return Err(UpstreamError::Unreadable("content type".into()));
+    }
+    answered(&head.headers, begun, lens).await
+}
+
+/// The answer that the caller waits for.
+async fn answered(
+    headers: &HeaderMap,
+    mut begun: Begun,
+    lens: Lens,
+) -> Result<Relayed, UpstreamError> {
     let limit = match lens.view() {
         View::List => lens.route().answers().list_bytes,
-        View::Call(_) | View::Other => match declared(&head.headers) {
+        View::Named(_) | View::Other => match declared(headers) {
             Some(length) if length <= LOOKED_AT as u64 => LOOKED_AT,
-            None if matches!(lens.view(), View::Call(_)) => SMALL,
+            None if matches!(lens.view(), View::Named(_)) => SMALL,
             Some(_) | None => 0,
         },
     };
-    let mut begun = Begun {
-        body,
-        idle,
-        until: Instant::now() + total,
-        whole: false,
-    };
     let start = begun.up_to(limit).await?;
+    if !start.trim_ascii_start().starts_with(b"{") {
+        // Also what is packed without saying so.
+        return Err(UpstreamError::Unreadable("not one message".into()));
+    }
     if !begun.whole {
         return match lens.view() {
             View::List => Err(UpstreamError::TooLarge),
-            View::Call(_) | View::Other => Ok(Relayed::Answer(Response::new(begun.rest(start)))),
+            View::Named(_) | View::Other => Ok(Relayed::Answer(Response::new(begun.rest(start)))),
         };
     }
     let as_it_came = |body| Relayed::Answer(Response::new(ReplyBody::full(body)));
-    if start.is_empty() && !head.status.is_success() {
-        return Ok(as_it_came(start));
-    }
-    if !is_json(&head.headers) {
-        // A list under another label would be read by no filter, though perhaps by a client.
-        let list = *lens.view() == View::List && head.status.is_success() && !start.is_empty();
-        return if list {
-            Err(UpstreamError::Unreadable("content type".into()))
-        } else {
-            Ok(as_it_came(start))
-        };
-    }
-    Ok(match lens.message(&start)? {
+    Ok(match lens.message(&start, Place::Whole)? {
         Seen::Same => as_it_came(start),
         Seen::Instead(changed) => as_it_came(changed),
-        Seen::UnknownTool(body) => Relayed::UnknownTool(body),
+        Seen::Unknown(body) => Relayed::Unknown(body),
+        Seen::Hidden => Relayed::Ours(Bytes::new()),
+    })
+}
+
+/// A refusal of the upstream. Its status passes, since clients go by it (a session that is gone is a 404); of its words only
+/// those of the protocol.
+async fn refused(
+    status: StatusCode,
+    mut begun: Begun,
+    lens: &Lens,
+) -> Result<Relayed, UpstreamError> {
+    let said = begun.up_to(LOOKED_AT).await?;
+    if said.is_empty() {
+        return Ok(Relayed::Ours(said));
+    }
+    let looked_at = match begun.whole {
+        true => lens.refusal(&said),
+        false => Seen::Hidden,
+    };
+    Ok(match looked_at {
+        Seen::Same => Relayed::Answer(Response::new(ReplyBody::full(said))),
+        Seen::Unknown(body) => Relayed::Unknown(body),
+        Seen::Instead(body) => Relayed::Ours(body),
+        Seen::Hidden => Relayed::Ours(lens.id().map_or_else(Bytes::new, |id| {
+            let data = serde_json::json!({ "code": "upstream_refused" });
+            let code = i64::from(status.as_u16());
+            errors::error(
+                ReplyTo::Id(id),
+                code,
+                "The MCP server refused the request",
+                Some(data),
+            )
+        })),
     })
 }
 
@@ -81,11 +127,21 @@ struct Begun {
 }
 
 impl Begun {
+    fn new(body: Incoming, lens: &Lens) -> Self {
+        let upstream = lens.route().upstream();
+        Self {
+            body,
+            idle: upstream.idle_timeout(),
+            until: Instant::now() + upstream.total_timeout(),
+            whole: false,
+        }
+    }
+
     /// Reads until the end or until more than `limit` bytes are there, whichever comes first.
     async fn up_to(&mut self, limit: usize) -> Result<Bytes, UpstreamError> {
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while first.len() + rest.len() <= limit {
+        while first.len() + rest.len() <= limit || (first.is_empty() && limit == 0) {
             match self.next().await? {
                 None => {
                     self.whole = true;

@@ -20,7 +20,11 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub fn refuse(answer: Answer, request_id: &str) -> Response<ReplyBody> {
     match answer {
         Answer::Status(status) => plain(status, HeaderMap::new(), Bytes::new()),
-        Answer::Rpc { status, body } => plain(status, HeaderMap::new(), body),
+        Answer::Rpc {
+            status,
+            body,
+            headers,
+        } => plain(status, headers, body),
         Answer::Http {
             status,
             code,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::memo::ListMemo;
 use super::tasks::TaskOwners;
 use super::workspace::Workspaces;
 use crate::auth::{ResourceId, ResourceMetadata};
@@ -11,6 +12,7 @@ use crate::mcp::ToolHeaders;
 use crate::policy::Policies;
 use crate::telemetry::metrics;
 use crate::upstream::Upstream;
+use crate::upstream::breaker::Breaker;
 
 /// What a route is made of.
 pub struct RouteParts {
@@ -32,6 +34,8 @@ pub struct RouteParts {
     pub answers: Answers,
     /// What names a workspace in its calls, where anything does.
     pub workspaces: Option<Workspaces>,
+    /// What leaves the server alone when it fails.
+    pub breaker: Breaker,
     /// Its counters.
     pub meter: metrics::Route,
 }
@@ -51,6 +55,7 @@ pub struct Route {
     metadata: Bytes,
     catalogue: ToolHeaders,
     tasks: TaskOwners,
+    lists: ListMemo,
 }
 
 impl Route {
@@ -64,6 +69,7 @@ impl Route {
             metadata,
             catalogue: ToolHeaders::default(),
             tasks: TaskOwners::default(),
+            lists: ListMemo::default(),
         })
     }
 
@@ -112,6 +118,11 @@ impl Route {
         &self.catalogue
     }
 
+    /// The lists that were filtered lately.
+    pub(super) const fn lists(&self) -> &ListMemo {
+        &self.lists
+    }
+
     /// What names a workspace in its calls, where anything does.
     pub const fn workspaces(&self) -> Option<&Workspaces> {
         self.parts.workspaces.as_ref()
@@ -120,6 +131,11 @@ impl Route {
     /// Whose task is whose.
     pub const fn tasks(&self) -> &TaskOwners {
         &self.tasks
+    }
+
+    /// What leaves the server alone when it fails.
+    pub const fn breaker(&self) -> &Breaker {
+        &self.parts.breaker
     }
 
     /// Its counters.

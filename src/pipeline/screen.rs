@@ -37,6 +37,8 @@ pub struct Cleared {
     pub(super) view: View,
     /// The id that an error of ours answers to.
     pub(super) id: Option<Id>,
+    /// Whether an answer is due: to a request, and not to a client's own answer, which has an id as well.
+    pub(super) is_request: bool,
     /// The era of the request.
     pub(super) era: Era,
     /// Whether the answer is a stream by its nature: it is open until one side ends it.
@@ -50,10 +52,21 @@ pub struct Cleared {
 pub enum View {
     /// A list: it is filtered.
     List,
-    /// The answer to a call: an unknown tool must look like a hidden one.
-    Call(Box<str>),
+    /// The answer about a thing with a name: an unknown one must look like a hidden one.
+    Named(Named),
     /// Anything else: should a list come by, it is filtered too.
     Other,
+}
+
+/// A thing that a request asks for by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// A tool that is called.
+    Tool(Box<str>),
+    /// A prompt.
+    Prompt(Box<str>),
+    /// A resource, by its URI.
+    Resource(Box<str>),
 }
 
 /// Clears a permitted errand for sending.
@@ -129,6 +142,7 @@ fn outline(errand: Errand, head: &Parts, route: &Route) -> Cleared {
             body: Bytes::new(),
             view: View::Other,
             id: None,
+            is_request: false,
             era: Era::Legacy(None),
             opens_session: false,
         },
@@ -143,14 +157,16 @@ fn outline(errand: Errand, head: &Parts, route: &Route) -> Cleared {
                     method: "tasks/list",
                     ..
                 } => View::List,
-                Operation::CallTool { name, .. } if message.kind() == Kind::Request => {
-                    View::Call(name.into())
-                }
+                _ if message.kind() != Kind::Request => View::Other,
+                Operation::CallTool { name, .. } => View::Named(Named::Tool(name.into())),
+                Operation::GetPrompt { name, .. } => View::Named(Named::Prompt(name.into())),
+                Operation::ReadResource { uri } => View::Named(Named::Resource(uri.into())),
                 _ => View::Other,
             };
             Cleared {
                 long_lived: matches!(operation, Operation::Listen { .. }),
                 opens_session: matches!(operation, Operation::Initialize),
+                is_request: message.kind() == Kind::Request,
                 id: message.id().cloned(),
                 method,
                 headers,

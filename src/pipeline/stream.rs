@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::body::ReplyBody;
 use super::exchange::Relayed;
-use super::lens::{Lens, Seen};
+use super::lens::{Lens, Place, Seen};
 use super::screen::View;
 use crate::auth::AuthError;
 use crate::mcp::sse::{Event, Reader, rewrite};
@@ -53,10 +53,10 @@ async fn revoked(watch: &mut Option<Watch>, lens: &Lens) -> AuthError {
 /// [`UpstreamError`] when the stream fails before its first event; later failures travel in the body.
 pub async fn relay(body: Incoming, lens: Lens, pace: Pace) -> Result<Relayed, UpstreamError> {
     let mut relay = Relay::new(body, lens, pace);
-    if matches!(relay.lens.view(), View::Call(_))
-        && let Some(unknown) = relay.unknown_tool().await?
+    if matches!(relay.lens.view(), View::Named(_))
+        && let Some(unknown) = relay.unknown().await?
     {
-        return Ok(Relayed::UnknownTool(unknown));
+        return Ok(Relayed::Unknown(unknown));
     }
     let pieces = unfold(relay, |mut relay| async move {
         relay.next().await.map(|piece| (piece, relay))
@@ -82,6 +82,10 @@ struct Relay {
     /// When the caller's token no longer allows a stream that has no end of its own.
     authority: Instant,
     heard: Instant,
+    /// When the event began that is still coming in, if one is.
+    half: Option<Instant>,
+    /// How long one event may take.
+    total: Duration,
     spoke: Instant,
     ready: VecDeque<Bytes>,
     /// Whether the response that the caller waits for has come by.
@@ -92,14 +96,17 @@ struct Relay {
 impl Relay {
     fn new(body: Incoming, lens: Lens, pace: Pace) -> Self {
         let now = Instant::now();
+        let total = lens.route().upstream().total_timeout();
         Self {
             body,
+            total,
             reader: Reader::new(lens.route().answers().event_bytes),
             idle: lens.route().upstream().idle_timeout(),
             authority: now + lens.authority(),
             lens,
             pace,
             heard: now,
+            half: None,
             spoke: now,
             ready: VecDeque::new(),
             answered: false,
@@ -108,7 +115,7 @@ impl Relay {
     }
 
     /// Waits a moment for the first event of a call's answer: the words for an unknown tool come at once.
-    async fn unknown_tool(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+    async fn unknown(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let until = Instant::now() + self.pace.first_event;
         while let Ok(step) = timeout_at(until, self.step()).await {
             match step? {
@@ -127,7 +134,7 @@ impl Relay {
             let mut told = false;
             while let Some(event) = self.event()? {
                 told |= event.data.as_ref().is_some_and(|data| !data.is_empty());
-                if let Seen::UnknownTool(answer) = self.look(event)? {
+                if let Seen::Unknown(answer) = self.look(event)? {
                     return Ok(Some(answer));
                 }
             }
@@ -199,6 +206,7 @@ impl Relay {
         {
             return Ok(Step::Revoked(error));
         }
+        let patience = self.patience();
         tokio::select! {
             frame = self.body.frame() => match frame {
                 None => Ok(Step::End),
@@ -210,7 +218,7 @@ impl Relay {
             },
             () = sleep_until(self.authority) => Ok(Step::End),
             () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
-            () = sleep_until(self.heard + self.idle) => Err(UpstreamError::IdleTimeout),
+            () = sleep_until(patience) => Err(UpstreamError::IdleTimeout),
             _ = self.pace.draining.changed(), if drained => Ok(Step::End),
             error = revoked(&mut self.pace.revoked, &self.lens) => Ok(Step::Revoked(error)),
         }
@@ -219,23 +227,58 @@ impl Relay {
     /// Looks at one event and puts what the caller may see of it in the queue.
     fn look(&mut self, event: Event) -> Result<Seen, UpstreamError> {
         let seen = match &event.data {
-            Some(data) if !data.is_empty() => self.lens.message(data)?,
+            Some(data) if !data.is_empty() => self.lens.message(data, Place::Event)?,
             _ => Seen::Same,
         };
         self.answered |= event
             .data
             .as_ref()
             .is_some_and(|data| self.lens.is_the_response(data));
+        let event = with_usable_id(event);
         self.ready.push_back(match &seen {
             Seen::Same => event.raw,
-            Seen::Instead(data) | Seen::UnknownTool(data) => rewrite(&event, data),
+            Seen::Instead(data) | Seen::Unknown(data) => rewrite(&event, data),
+            // A client that resumes behind it must still know its id; without data nothing is dispatched.
+            Seen::Hidden => rewrite(&event, b""),
         });
         Ok(seen)
     }
 
     fn event(&mut self) -> Result<Option<Event>, UpstreamError> {
-        self.reader
-            .next_event()
-            .map_err(|_| UpstreamError::TooLarge)
+        let event = self.reader.next_event();
+        let event = event.map_err(|_| UpstreamError::TooLarge)?;
+        // One that comes drop by drop is never silent and never done.
+        self.half = match (&event, self.reader.pending()) {
+            (None, 1..) => self.half.or(Some(self.heard)),
+            _ => None,
+        };
+        Ok(event)
     }
+
+    /// When the upstream has been silent, or busy with one event, for too long.
+    fn patience(&self) -> Instant {
+        let silent = self.heard + self.idle;
+        self.half
+            .map_or(silent, |half| silent.min(half + self.total))
+    }
+}
+
+/// Longer than any honest id of an event.
+const EVENT_ID: usize = 1024;
+
+/// The event without its id, if a client could not send that back in a header (`Last-Event-ID`): too long, or with bytes
+/// that no header may hold.
+fn with_usable_id(mut event: Event) -> Event {
+    let is_usable =
+        |id: &Bytes| id.len() <= EVENT_ID && !id.iter().any(|byte| byte.is_ascii_control());
+    // An id with a NUL counts as none, but not to every client.
+    let has_nul = memchr::memchr(0, &event.raw).is_some();
+    if has_nul || !event.id.as_ref().is_none_or(is_usable) {
+        event.id = None;
+        event.raw = match &event.data {
+            Some(data) => rewrite(&event, data),
+            None => Bytes::new(),
+        };
+    }
+    event
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::denial::Denial;
 use super::route::Route;
 use super::trail::End;
+use crate::auth::Principal;
 use crate::stage::Stage;
-use crate::telemetry::metrics::Active;
+use crate::telemetry::metrics::{Active, Method, Tool};
 use crate::telemetry::{AuthResult, Metrics, RequestOutcome, ToolOutcome, UpstreamOutcome};
 
 /// What whoever reads the answer finds out about it after its head was sent.
@@ -59,12 +60,13 @@ impl Failed {
 pub struct Tally {
     metrics: Arc<Metrics>,
     route: Option<Arc<Route>>,
-    method: Box<str>,
-    tool: Option<Box<str>>,
-    tier: Option<Box<str>>,
+    method: Method,
+    tool: Option<Arc<Tool>>,
+    principal: Option<Arc<Principal>>,
     refused: Option<Stage>,
     exchange: Option<Duration>,
-    timed_out: bool,
+    /// How the exchange with the upstream failed, if it did.
+    failure: Option<UpstreamOutcome>,
     failed: Failed,
     stream: Option<Active>,
 }
@@ -74,13 +76,13 @@ impl Tally {
     pub fn new(metrics: Arc<Metrics>, method: &str) -> Self {
         Self {
             metrics,
-            method: method.into(),
+            method: Method::of(method),
             route: None,
             tool: None,
-            tier: None,
+            principal: None,
             refused: None,
             exchange: None,
-            timed_out: false,
+            failure: None,
             failed: Failed::default(),
             stream: None,
         }
@@ -107,15 +109,15 @@ impl Tally {
         self.route = Some(Arc::clone(route));
     }
 
-    /// The caller is of this tier.
-    pub fn tier(&mut self, tier: &str) {
-        self.tier = Some(tier.into());
+    /// The caller is known.
+    pub fn principal(&mut self, principal: &Arc<Principal>) {
+        self.principal = Some(Arc::clone(principal));
     }
 
     /// The message has this method, and calls this tool.
     pub fn message(&mut self, method: &str, tool: Option<&str>) {
-        self.method = method.into();
-        self.tool = tool.map(Into::into);
+        self.method = Method::of(method);
+        self.tool = tool.map(|name| self.metrics.tool(name));
     }
 
     /// The answer is a stream, counted until it ends.
@@ -131,16 +133,20 @@ impl Tally {
     /// The request was refused.
     pub fn refused(&mut self, denial: &Denial) {
         self.refused = Some(denial.stage);
-        self.timed_out = denial.reason == "network_timeout";
+        if denial.stage == Stage::Upstream {
+            self.failure = failure(denial.reason);
+        }
         self.metrics.denied(denial.stage, denial.reason);
         match denial.stage {
             Stage::Auth => self.metrics.authenticated(judged(denial.reason)),
-            Stage::Quota => self
-                .metrics
-                .rate_limited(self.tier.as_deref().unwrap_or("none"), denial.reason),
+            Stage::Quota => self.metrics.rate_limited(self.tier(), denial.reason),
             Stage::Policy => self.metrics.policy_decided(false),
             Stage::Tls | Stage::Limits | Stage::Read | Stage::Screen | Stage::Upstream => {}
         }
+    }
+
+    fn tier(&self) -> &str {
+        self.principal.as_ref().map_or("none", |it| it.tier())
     }
 
     /// An endpoint of our own refused, for this reason.
@@ -159,6 +165,9 @@ impl Tally {
         };
         if let Some((stage, reason)) = stage {
             self.refused = Some(stage);
+            if stage == Stage::Upstream {
+                self.failure = failure(reason);
+            }
             self.metrics.denied(stage, reason);
         }
         let Some(route) = &self.route else { return };
@@ -168,22 +177,21 @@ impl Tally {
             (None, End::CallerLeft) => RequestOutcome::DownstreamGone,
             (None, End::Complete | End::Broken(_) | End::Revoked(_)) => RequestOutcome::Answered,
         };
-        route.meter().request(&self.method, outcome, took);
-        self.metrics.operation(&self.method, took);
+        route.meter().request(self.method, outcome, took);
+        self.metrics.operation(self.method, took);
         if let Some(outcome) = self.exchanged() {
             route
                 .meter()
                 .upstream(outcome, self.exchange.unwrap_or(took));
         }
         if let Some(tool) = &self.tool {
-            self.metrics.tool_called(tool, self.called(), took);
+            tool.called(self.called(), took);
         }
     }
 
     fn exchanged(&self) -> Option<UpstreamOutcome> {
         match (self.refused, self.exchange) {
-            (Some(Stage::Upstream), _) if self.timed_out => Some(UpstreamOutcome::Timeout),
-            (Some(Stage::Upstream), _) => Some(UpstreamOutcome::Broken),
+            (Some(Stage::Upstream), _) => self.failure,
             (_, Some(_)) => Some(UpstreamOutcome::Answered),
             (_, None) => None,
         }
@@ -197,6 +205,17 @@ impl Tally {
             None => ToolOutcome::Success,
         }
     }
+}
+
+/// How an exchange failed, by the reason of its refusal; none where nothing was sent.
+fn failure(reason: &str) -> Option<UpstreamOutcome> {
+    Some(match reason {
+        "upstream_unavailable" => return None,
+        "upstream_unreachable" => UpstreamOutcome::Unreachable,
+        "network_timeout" | "upstream_silent" => UpstreamOutcome::Timeout,
+        "upstream_failed" => UpstreamOutcome::ServerError,
+        _ => UpstreamOutcome::Broken,
+    })
 }
 
 /// What became of a credential, by the reason of its refusal (R212).

@@ -45,7 +45,7 @@ impl End {
 /// What is known of a request so far.
 pub struct Trail {
     /// The line in the making and its place in the sink; taken when it is written.
-    line: Option<(Slot, Record)>,
+    line: Option<(Slot, Box<Record>)>,
     request_id: String,
     clock: Clock,
     started: Instant,
@@ -67,19 +67,37 @@ impl Trail {
         clock: &Clock,
         metrics: Arc<Metrics>,
     ) -> Result<Self, NoRandomness> {
+        let mut trail = Self::begin_unread(peer, slot, clock, metrics, head.method.as_str())?;
+        trail.record(|record| {
+            record.method(head.method.as_str()).path(head.uri.path());
+            if let Some(agent) = head
+                .headers
+                .get(http::header::USER_AGENT)
+                .and_then(|agent| agent.to_str().ok())
+            {
+                record.user_agent(agent);
+            }
+        });
+        Ok(trail)
+    }
+
+    /// Begins the trail of octets that nobody could read as a request: of those there is nothing to say but who sent them.
+    ///
+    /// # Errors
+    /// When there is no randomness for a request id.
+    pub fn begin_unread(
+        peer: &Peer,
+        slot: Slot,
+        clock: &Clock,
+        metrics: Arc<Metrics>,
+        method: &str,
+    ) -> Result<Self, NoRandomness> {
         let request_id = request_id()?;
         let started = clock.monotonic();
-        let mut record = Record::new(Event::HttpRequest, clock.now(), &request_id);
-        record
-            .method(head.method.as_str())
-            .path(head.uri.path())
-            .address(peer.address.ip());
-        if let Some(agent) = head
-            .headers
-            .get(http::header::USER_AGENT)
-            .and_then(|agent| agent.to_str().ok())
-        {
-            record.user_agent(agent);
+        let mut record = Box::new(Record::new(Event::HttpRequest, clock.now(), &request_id));
+        record.address(peer.address.ip());
+        if let Some(shown) = &peer.certificate {
+            record.detail("client_certificate", shown.described());
         }
         Ok(Self {
             line: Some((slot, record)),
@@ -87,7 +105,7 @@ impl Trail {
             clock: clock.clone(),
             started,
             stage_began: started,
-            tally: Tally::new(metrics, head.method.as_str()),
+            tally: Tally::new(metrics, method),
             admission: None,
         })
     }
@@ -120,7 +138,7 @@ impl Trail {
     }
 
     /// The caller is known.
-    pub fn principal(&mut self, principal: &Principal) {
+    pub fn principal(&mut self, principal: &Arc<Principal>) {
         self.record(|record| {
             record.user(principal.user().as_str());
             if let Some(team) = principal.team() {
@@ -130,10 +148,10 @@ impl Trail {
                 record.token_id(jti);
             }
             record
-                .detail("tier", principal.tier())
-                .detail("fingerprint", principal.fingerprint());
+                .tier(principal.tier())
+                .fingerprint(principal.fingerprint());
         });
-        self.tally.tier(principal.tier());
+        self.tally.principal(principal);
     }
 
     /// What the request came for is known.
@@ -151,11 +169,10 @@ impl Trail {
             if let Some(method) = message.method() {
                 record.rpc_method(method);
             }
-            if let Operation::CallTool { name, arguments } = message.operation() {
+            if let Operation::CallTool { name, .. } = message.operation() {
                 record.event(Event::ToolInvocation).tool(name);
-                if let Some(Ok(arguments)) = arguments.map(serde_json::from_str) {
-                    record.detail("arguments", summary.of(&arguments));
-                }
+                let arguments = message.arguments();
+                record.arguments(arguments.and_then(|arguments| summary.of(arguments)));
             }
         });
     }
@@ -241,7 +258,7 @@ impl Trail {
     /// The head of the answer is known.
     pub fn answered(&mut self, status: StatusCode) {
         self.record(|record| {
-            record.detail("http_status", status.as_u16());
+            record.http_status(status.as_u16());
         });
     }
 
@@ -293,7 +310,7 @@ impl Trail {
 /// # Errors
 /// When there is no randomness.
 pub fn request_id() -> Result<String, NoRandomness> {
-    random::hex::<8>().map(|hex| format!("req_{hex}"))
+    random::identifier::<8>().map(|hex| ["req_", &hex].concat())
 }
 
 impl Drop for Trail {

@@ -397,6 +397,20 @@ fn facts(
         ("roles".to_owned(), texts(principal.roles())),
     ]);
     facts.extend(principal.team().map(|team| ("team".to_owned(), text(team))));
+    if let Some(shown) = principal.certificate() {
+        let thumbprint = shown.thumbprint().to_string();
+        let members = [
+            ("name", shown.name()),
+            ("kind", shown.kind().name()),
+            ("thumbprint", &thumbprint),
+        ]
+        .map(|(name, value)| (name.to_owned(), text(value)));
+        facts.extend(
+            RestrictedExpression::new_record(members)
+                .ok()
+                .map(|record| ("client_certificate".to_owned(), record)),
+        );
+    }
     facts
 }
 

@@ -1,5 +1,6 @@
 //! Remembers decisions that need no arguments. A decision is the same for every caller of one class, so it is found
-//! again by the class and the name; only if some rule asks who exactly is calling does the user become part of the key.
+//! again by the class and the name; only if some rule asks who exactly is calling do the user and the
+//! certificate become part of the key.
 //! Found again without allocating, bounded in entries and in the length of names.
 
 use std::hash::{Hash, Hasher};
@@ -47,9 +48,11 @@ impl Memory {
         name: &str,
         judge: impl FnOnce() -> Verdict,
     ) -> Arc<Verdict> {
-        let who = self
-            .by_user
-            .then(|| (principal.issuer(), principal.user().as_str()));
+        let who = self.by_user.then(|| Who {
+            issuer: principal.issuer(),
+            user: principal.user().as_str(),
+            certificate: principal.certificate().map(|it| it.thumbprint().to_bytes()),
+        });
         let sought = Sought {
             class: principal.class(),
             who,
@@ -67,9 +70,17 @@ impl Memory {
     }
 }
 
+/// Who exactly is calling: all of a principal that rules can ask for beyond its class.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Who<T> {
+    issuer: T,
+    user: T,
+    certificate: Option<[u8; 32]>,
+}
+
 struct Key {
     class: Class,
-    who: Option<(Box<str>, Box<str>)>,
+    who: Option<Who<Box<str>>>,
     kind: Kind,
     name: Box<str>,
 }
@@ -78,7 +89,7 @@ struct Key {
 #[derive(PartialEq, Eq, Hash)]
 struct Sought<'a> {
     class: Class,
-    who: Option<(&'a str, &'a str)>,
+    who: Option<Who<&'a str>>,
     kind: Kind,
     name: &'a str,
 }
@@ -87,7 +98,11 @@ impl Sought<'_> {
     fn to_key(&self) -> Key {
         Key {
             class: self.class,
-            who: self.who.map(|(issuer, user)| (issuer.into(), user.into())),
+            who: self.who.map(|who| Who {
+                issuer: who.issuer.into(),
+                user: who.user.into(),
+                certificate: who.certificate,
+            }),
             kind: self.kind,
             name: self.name.into(),
         }
@@ -98,7 +113,11 @@ impl Key {
     fn sought(&self) -> Sought<'_> {
         Sought {
             class: self.class,
-            who: self.who.as_ref().map(|(issuer, user)| (&**issuer, &**user)),
+            who: self.who.as_ref().map(|who| Who {
+                issuer: &*who.issuer,
+                user: &*who.user,
+                certificate: who.certificate,
+            }),
             kind: self.kind,
             name: &self.name,
         }

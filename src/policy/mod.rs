@@ -231,6 +231,11 @@ impl Policies {
         }
     }
 
+    /// Whether some rule asks who exactly is calling, so that two callers of one class may be judged differently.
+    pub const fn tells_users_apart(&self) -> bool {
+        self.engine.reads_identity
+    }
+
     /// Does this belong on the caller's lists? Yes, unless no arguments could make it callable. What only lacks scopes is
     /// listed, so that the caller can ask for them.
     pub fn lists(&self, principal: &Principal, ask: Ask<'_>) -> bool {

@@ -1,9 +1,11 @@
 //! What a user is told about the limit: the three `X-RateLimit` headers on every answer, `Retry-After` and the JSON body
 //! on a refusal (C14). All of them are made of one reading of the clock, so that they agree.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -14,6 +16,9 @@ use crate::clock::Timestamp;
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+
+/// Bytes in which the three numbers have room: one piece of memory for all of them.
+const ROOM: usize = 64;
 
 /// Where a user stands against a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +69,19 @@ impl Allowance {
 
     /// Writes `X-RateLimit-Limit`, `-Remaining` and `-Reset`, the last as Unix seconds.
     pub fn write(&self, headers: &mut HeaderMap) {
-        headers.insert(LIMIT, HeaderValue::from(self.limit));
-        headers.insert(REMAINING, HeaderValue::from(self.remaining));
-        headers.insert(RESET, HeaderValue::from(self.reset_at.seconds()));
+        let mut text = BytesMut::with_capacity(ROOM);
+        let numbers = [
+            (LIMIT, i64::from(self.limit)),
+            (REMAINING, i64::from(self.remaining)),
+            (RESET, self.reset_at.seconds()),
+        ];
+        for (name, number) in numbers {
+            // Writing to memory does not fail, and digits are a header value.
+            let _ = write!(text, "{number}");
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.split().freeze()) {
+                headers.insert(name, value);
+            }
+        }
     }
 }
 

@@ -81,7 +81,7 @@ pub fn is_sensitive(name: &str) -> bool {
 }
 
 /// Whether anything under this name is a secret, be it text, number or object.
-pub(super) fn is_secret_word(name: &str) -> bool {
+pub fn is_secret_word(name: &str) -> bool {
     Plain::of(name).is_secret_word()
 }
 

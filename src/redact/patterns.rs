@@ -28,7 +28,7 @@ const PATTERNS: [Pattern; 11] = [
     },
     Pattern {
         kind: Kind::Credentials,
-        expression: r"(?i)((?-u:\b)(?:bearer|basic|dpop)(?:[ \t]+|%20|\+))([A-Za-z0-9._~+/=-]+)",
+        expression: r"(?i)((?-u:\b)(?:bearer|basic|dpop)(?:[ \t]+|%20|\+))([A-Za-z0-9._~+/=%-]+)",
         replacement: scheme,
     },
     Pattern {
@@ -136,9 +136,20 @@ fn whole(_: &Captures<'_>) -> Option<String> {
     Some(REDACTED.into())
 }
 
-/// "A bearer token is needed" is prose; `Bearer a1b2c3d4` is not.
+/// "A bearer token is needed" is prose; `Bearer a1b2c3d4` is not. In `token_type=Bearer expires_in=3600` the next pair
+/// follows.
 fn scheme(found: &Captures<'_>) -> Option<String> {
     let value = group(found, 2);
+    let is_name = |name: &str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    if value
+        .split_once('=')
+        .is_some_and(|(name, rest)| !rest.trim_matches('=').is_empty() && is_name(name))
+    {
+        return None;
+    }
     let likely = value.len() >= 20
         || (value.len() >= 6
             && value

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::records::{self, COUNTER, End, Entry, KINDS, Named};
 use super::{Revocations, standing};
 use crate::auth::Mark;
-use crate::clock::Timestamp;
+use crate::clock::{Calendar, Timestamp};
 use crate::store::{SCAN_MAX, StoreError, record};
 use crate::users::User;
 
@@ -28,7 +28,10 @@ impl Revocations {
     pub async fn run(&self) {
         let mut swept = self.steady.monotonic();
         let mut failing = false;
+        let mut calendar = self.calendar();
         loop {
+            // Asked at every look, since it believes what has held.
+            let believed = calendar.now();
             let looked = tokio::time::timeout(self.settings.bound(), self.poll()).await;
             let failed = match looked {
                 Ok(Ok(())) => None,
@@ -48,7 +51,7 @@ impl Revocations {
             }
             if self.steady.monotonic().saturating_duration_since(swept) > SWEEP_EVERY {
                 swept = self.steady.monotonic();
-                self.sweep();
+                self.sweep(believed);
             }
             tokio::time::sleep(self.settings.poll).await;
         }
@@ -171,10 +174,15 @@ impl Revocations {
         Ok(())
     }
 
-    fn sweep(&self) {
+    /// What ended is forgotten only when its time is over by a clock that can be believed: after a leap ahead and back it
+    /// would be valid again.
+    pub(super) fn calendar(&self) -> Calendar {
+        Calendar::new(self.clock.clone(), PATIENCE)
+    }
+
+    pub(super) fn sweep(&self, now: Timestamp) {
         let longest = self.settings.longest_token + super::MARGIN;
         let millis = i64::try_from(longest.as_millis()).unwrap_or(i64::MAX);
-        let now = self.clock.now();
         let before = now.millis().saturating_sub(millis);
         self.view.sweep(now, Timestamp::from_millis(before));
     }
@@ -189,5 +197,7 @@ const ENTRIES_A_LOOK: u64 = 1000;
 /// How often everything is read although nothing is known to be missing: a process that died between a record and its
 /// number told nobody.
 const RELOAD_EVERY: Duration = Duration::from_secs(3600);
-/// How often entries are looked through for ones whose time is over.
+/// How long a clock that leapt ahead must hold before what ended is forgotten on its word.
+const PATIENCE: Duration = Duration::from_secs(86_400);
+/// How often entries whose time is over are forgotten.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);

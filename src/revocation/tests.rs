@@ -145,6 +145,28 @@ fn alice() -> Principal {
 }
 
 #[tokio::test]
+async fn r104_what_ended_is_not_forgotten_because_the_clock_leapt_ahead_and_back() {
+    let clock = Clock::manual(Timestamp::from_seconds(1_800_000_000));
+    let store = Arc::new(Memory::new(clock.clone()));
+    let revocations = Revocations::new(store, Settings::default(), clock.clone());
+    revocations.poll().await.unwrap();
+    let mark = Mark::Token("jti-1".into());
+    let until = clock.now().plus(Duration::from_secs(3_600));
+    revocations.revoke(&mark, until).await.unwrap();
+    let mut calendar = revocations.calendar();
+    let leap = Duration::from_secs(86_400 * 365);
+    clock.set_forward(leap);
+    revocations.sweep(calendar.now());
+    assert_eq!(revocations.view().len(), 1);
+    clock.set_back(leap);
+    revocations.sweep(calendar.now());
+    assert_eq!(revocations.view().len(), 1);
+    clock.advance(Duration::from_secs(3_600 + 601));
+    revocations.sweep(calendar.now());
+    assert_eq!(revocations.view().len(), 0, "its time is over");
+}
+
+#[tokio::test]
 async fn c39_nobody_comes_in_before_everything_was_read() {
     let pair = Pair::new().await;
     pair.one

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{Entry, Key, Later, Revision, SCAN_MAX, Store, StoreError, Table, check_size};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Calendar, Clock, Timestamp};
 
 /// Records in a map.
 #[derive(Debug)]
@@ -14,23 +15,42 @@ pub struct Memory {
     clock: Clock,
 }
 
-#[derive(Debug, Default)]
+/// More records than these are refused, so that strangers cannot fill the memory; each table has limits of its own far below.
+const RECORDS_MAX: usize = 1_000_000;
+
+/// Records whose time is over are looked for when so many came since.
+const SWEEP_EVERY: usize = 1024;
+
+/// How long a clock that leapt ahead must hold before anything is removed on its word.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
 struct Records {
     map: BTreeMap<(Table, String), Entry>,
     revision: u64,
+    calendar: Calendar,
+    /// The number of records at which the next sweep is due.
+    sweep_at: usize,
 }
 
 impl Records {
-    /// Forgets the record if its time is over, and shows what is left.
-    fn live(&mut self, key: &(Table, String), now: Timestamp) -> Option<&mut Entry> {
-        if self
-            .map
-            .get(key)
-            .is_some_and(|entry| is_over(entry.expires_at, now))
-        {
-            self.map.remove(key);
+    /// The record, unless its time is over.
+    fn live(&self, key: &(Table, String), now: Timestamp) -> Option<&Entry> {
+        let found = self.map.get(key);
+        found.filter(|entry| !is_over(entry.expires_at, now))
+    }
+
+    /// Removes what is over now and then, and says whether there is room for one more.
+    fn make_room(&mut self, key: &(Table, String)) -> Result<(), StoreError> {
+        let now = self.calendar.now();
+        if self.map.len() >= self.sweep_at.min(RECORDS_MAX) {
+            self.map.retain(|_, entry| !is_over(entry.expires_at, now));
+            self.sweep_at = 2 * self.map.len() + SWEEP_EVERY;
         }
-        self.map.get_mut(key)
+        match self.map.len() < RECORDS_MAX || self.map.contains_key(key) {
+            true => Ok(()),
+            false => Err(StoreError::Unavailable("the memory store is full".into())),
+        }
     }
 
     fn write(
@@ -63,7 +83,12 @@ impl Memory {
     /// An empty store that goes by this clock.
     pub fn new(clock: Clock) -> Self {
         Self {
-            records: Mutex::default(),
+            records: Mutex::new(Records {
+                map: BTreeMap::new(),
+                revision: 0,
+                calendar: Calendar::new(clock.clone(), PATIENCE),
+                sweep_at: SWEEP_EVERY,
+            }),
             clock,
         }
     }
@@ -90,9 +115,12 @@ impl Store for Memory {
         value: Vec<u8>,
         expires_at: Option<Timestamp>,
     ) -> Later<'a, Revision> {
-        let written =
-            check_size(key, &value).map(|()| self.records().write(place(key), value, expires_at));
-        self.done(written)
+        if let Err(refused) = check_size(key, &value) {
+            return self.done(Err(refused));
+        }
+        let mut records = self.records();
+        let room = records.make_room(&place(key));
+        self.done(room.map(|()| records.write(place(key), value, expires_at)))
     }
 
     fn create<'a>(
@@ -105,6 +133,9 @@ impl Store for Memory {
             return self.done(Err(refused));
         }
         let mut records = self.records();
+        if let Err(full) = records.make_room(&place(key)) {
+            return self.done(Err(full));
+        }
         let there = records.live(&place(key), self.clock.now()).is_some();
         self.done(Ok(
             (!there).then(|| records.write(place(key), value, expires_at))
@@ -171,6 +202,9 @@ impl Store for Memory {
     fn bump<'a>(&'a self, id: &'a str, expires_at: Option<Timestamp>) -> Later<'a, u64> {
         let place = (Table::Counter, id.to_owned());
         let mut records = self.records();
+        if let Err(full) = records.make_room(&place) {
+            return self.done(Err(full));
+        }
         let (count, end) = match records.live(&place, self.clock.now()) {
             Some(entry) => (read_count(&entry.value), entry.expires_at),
             None => (0, expires_at),
@@ -182,7 +216,7 @@ impl Store for Memory {
 
     fn count<'a>(&'a self, id: &'a str) -> Later<'a, u64> {
         let place = (Table::Counter, id.to_owned());
-        let mut records = self.records();
+        let records = self.records();
         let count = records
             .live(&place, self.clock.now())
             .map_or(0, |entry| read_count(&entry.value));
@@ -223,4 +257,32 @@ mod tests {
     }
 
     behaves_like_a_store!(open);
+
+    #[tokio::test]
+    async fn what_is_over_takes_no_memory_and_a_leap_of_the_clock_removes_nothing() {
+        let clock = clock();
+        let store = Memory::new(clock.clone());
+        let kept = Key::new(Table::Revoked, "kept");
+        let end = |seconds| Some(clock.now().plus(Duration::from_secs(seconds)));
+        store.put(&kept, b"1".to_vec(), end(3_600)).await.unwrap();
+        for number in 0..100_000 {
+            store
+                .bump(&format!("stranger/{number}"), end(60))
+                .await
+                .unwrap();
+            clock.advance(Duration::from_millis(30));
+        }
+        let count = store.records().map.len();
+        assert!(count < 3 * 2_000 + SWEEP_EVERY, "{count} of 2,000 alive");
+        clock.set_forward(Duration::from_secs(86_400));
+        assert_eq!(store.get(&kept).await.unwrap(), None);
+        for number in 0..10_000 {
+            store
+                .bump(&format!("later/{number}"), end(60))
+                .await
+                .unwrap();
+        }
+        clock.set_back(Duration::from_secs(86_400));
+        assert!(store.get(&kept).await.unwrap().is_some());
+    }
 }

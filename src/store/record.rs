@@ -166,3 +166,41 @@ pub async fn scan<R: Record>(
         .map(|(id, entry)| decode(&id, &entry).map(|held| (id, held)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::Table;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Sample {
+        text: String,
+        count: u64,
+        list: Vec<Option<i64>>,
+    }
+
+    impl Record for Sample {
+        const TABLE: Table = Table::Meta;
+        const VERSION: u16 = 3;
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_encoded_is_decoded_again(
+            text in ".{0,200}",
+            count in any::<u64>(),
+            list in proptest::collection::vec(proptest::option::of(any::<i64>()), 0..20),
+        ) {
+            let sample = Sample { text, count, list };
+            let entry = Entry {
+                value: encode("id", &sample).unwrap(),
+                revision: Revision(7),
+                expires_at: None,
+            };
+            let held = decode::<Sample>("id", &entry).unwrap();
+            prop_assert_eq!(held.record, sample);
+        }
+    }
+}

@@ -9,7 +9,9 @@ pub mod labels;
 pub mod logs;
 pub mod metrics;
 pub mod ops;
+pub mod seldom;
 
 pub use labels::{AuthResult, RequestOutcome, ToolOutcome, UpstreamOutcome};
 pub use metrics::{Metrics, Route};
 pub use ops::{Ops, Readiness};
+pub use seldom::Seldom;

@@ -10,19 +10,20 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{
+    FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream,
+};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tower::Service;
 
+use super::tls::client_config;
 use super::{Settings, Target};
-use crate::listener::tls::{TlsError, certificates, private_key, provider};
-use crate::trust::{self, TrustError};
+use crate::listener::tls::TlsError;
+use crate::trust::TrustError;
 
 /// Why an upstream cannot be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -75,33 +76,14 @@ fn web(uri: &Uri, settings: &Settings) -> Result<HttpsConnector<HttpConnector>, 
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(settings.connect_timeout));
-    let tls = client_config(uri, settings)?;
-    Ok(HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp))
-}
-
-/// The TLS of connections to this upstream. Where none is spoken, nobody is trusted and no store is read.
-fn client_config(uri: &Uri, settings: &Settings) -> Result<ClientConfig, ConnectError> {
-    let builder = if uri.scheme() == Some(&Scheme::HTTPS) {
-        trust::client_config(
-            settings.ca_file.as_deref(),
-            settings.extra_ca_file.as_deref(),
-        )?
-    } else {
-        ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(ConnectError::Tls)?
-            .with_root_certificates(RootCertStore::empty())
-    };
-    match &settings.client_identity {
-        Some((cert, key)) => builder
-            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
-            .map_err(ConnectError::Tls),
-        None => Ok(builder.with_no_client_auth()),
+    let mut builder = HttpsConnectorBuilder::new()
+        .with_tls_config(client_config(uri, settings)?)
+        .https_or_http();
+    if let Some(name) = &settings.tls.server_name {
+        let resolver = FixedServerNameResolver::new(name.clone());
+        builder = builder.with_server_name_resolver(resolver);
     }
+    Ok(builder.enable_all_versions().wrap_connector(tcp))
 }
 
 /// A failure to connect, as the pool wants it.
@@ -226,12 +208,12 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use crate::devcert::{DevCert, ensure};
-    use crate::listener::tls::{ALPN_HTTP1, MinVersion, acceptor};
+    use crate::listener::tls::{self, ALPN_HTTP1, acceptor};
     use crate::upstream::{Settings, Target, Upstream, UpstreamError};
 
     /// A server with a certificate of a private authority that says yes to everybody; its address.
     async fn server(files: &DevCert) -> http::Uri {
-        let tls = acceptor(&files.cert_file, &files.key_file, MinVersion::Tls13).unwrap();
+        let tls = acceptor(&tls::Settings::new(&files.cert_file, &files.key_file)).unwrap();
         let mut settings = ServerConfig::clone(tls.config());
         settings.alpn_protocols = vec![ALPN_HTTP1.to_vec()];
         let tls = TlsAcceptor::from(Arc::new(settings));

@@ -8,16 +8,22 @@
 //! The client's own `Authorization` and cookies never reach this module: what travels is an allow-list ([`headers`]) and the
 //! credentials that the operator configured for this upstream.
 
+pub mod breaker;
 pub mod connect;
 pub mod credential;
 pub mod headers;
+pub mod health;
+mod retry;
+pub mod tls;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::uri::Scheme;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -25,8 +31,11 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use crate::secret::Secret;
+use breaker::Blame;
 use connect::{ConnectError, Connector};
 use credential::Credentials;
+use health::Checkup;
+use tls::TlsSettings;
 
 /// Where an upstream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +52,7 @@ pub enum Target {
 }
 
 /// One upstream as the operator described it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where it is.
     pub target: Target,
@@ -53,6 +62,8 @@ pub struct Settings {
     pub extra_ca_file: Option<PathBuf>,
     /// The client certificate and key that we show.
     pub client_identity: Option<(PathBuf, PathBuf)>,
+    /// What is asked of its TLS beyond that.
+    pub tls: TlsSettings,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time from the sent request to the head of the answer.
@@ -65,13 +76,16 @@ pub struct Settings {
     pub headers: Vec<(HeaderName, Secret<String>)>,
     /// Further headers of the caller that travel, by name.
     pub forward: Vec<HeaderName>,
+    /// How it is looked after, if at all.
+    pub health: Option<health::Settings>,
 }
 
 impl Settings {
     /// An upstream at this target with every bound at its default.
-    pub const fn new(target: Target) -> Self {
+    pub fn new(target: Target) -> Self {
         Self {
             target,
+            tls: TlsSettings::default(),
             ca_file: None,
             extra_ca_file: None,
             client_identity: None,
@@ -81,6 +95,7 @@ impl Settings {
             total_timeout: Duration::from_secs(600),
             headers: Vec::new(),
             forward: Vec::new(),
+            health: None,
         }
     }
 }
@@ -97,6 +112,9 @@ pub enum UpstreamError {
     /// The head of the answer did not come in time.
     #[error("upstream did not answer in time")]
     FirstByteTimeout,
+    /// It failed so often that it is left alone for a while; nothing was sent.
+    #[error(transparent)]
+    Open(#[from] breaker::Open),
     /// The body of the answer fell silent.
     #[error("upstream fell silent")]
     IdleTimeout,
@@ -118,6 +136,9 @@ pub enum UpstreamError {
     /// An answer that had to be inspected cannot be read.
     #[error("upstream's answer cannot be read: {0}")]
     Unreadable(String),
+    /// An answer to a request that this caller did not make: perhaps somebody else's.
+    #[error("upstream answered another request")]
+    Foreign,
     /// The answer has a content coding although none was asked for.
     #[error("upstream's answer is coded")]
     Coded,
@@ -130,6 +151,7 @@ impl UpstreamError {
             Self::Unreachable(_) => "upstream_unreachable",
             Self::Broken(_) => "upstream_broken",
             Self::FirstByteTimeout => "network_timeout",
+            Self::Open(_) => "upstream_unavailable",
             Self::IdleTimeout => "upstream_silent",
             Self::BodyBroken => "upstream_body_broken",
             Self::TooLarge => "upstream_answer_too_large",
@@ -137,15 +159,37 @@ impl UpstreamError {
             Self::Unauthorized(_) => "upstream_unauthorized",
             Self::Failed(_) => "upstream_failed",
             Self::Unreadable(_) => "upstream_unreadable",
+            Self::Foreign => "upstream_foreign_answer",
             Self::Coded => "upstream_coded",
         }
     }
 
-    /// 504 for time, 502 for everything else (RFC 9110 sections 15.6.3 and 15.6.5).
+    /// 504 for time, 503 while it is left alone, 502 for everything else (RFC 9110 sections 15.6.3 to 15.6.5).
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::FirstByteTimeout | Self::IdleTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Open(_) => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Whom it may have been brought about by, if it says that the upstream is not well. An upstream that answers
+    /// nonsense is up.
+    pub const fn blame<'u>(&self, user: &'u str) -> Option<Blame<'u>> {
+        match self {
+            Self::Unreachable(_) => Some(Blame::Upstream),
+            Self::Broken(_)
+            | Self::FirstByteTimeout
+            | Self::IdleTimeout
+            | Self::BodyBroken
+            | Self::Failed(_) => Some(Blame::Request(user)),
+            Self::Open(_)
+            | Self::TooLarge
+            | Self::Redirect(_)
+            | Self::Unauthorized(_)
+            | Self::Unreadable(_)
+            | Self::Foreign
+            | Self::Coded => None,
         }
     }
 
@@ -153,6 +197,7 @@ impl UpstreamError {
     pub const fn public(&self) -> &'static str {
         match self {
             Self::Unreachable(_) => "The MCP server cannot be reached",
+            Self::Open(_) => "The MCP server is not available at the moment",
             Self::FirstByteTimeout | Self::IdleTimeout => "The MCP server did not answer in time",
             Self::TooLarge => "The MCP server's answer is too large",
             _ => "The MCP server gave no usable answer",
@@ -169,7 +214,16 @@ pub struct Upstream {
     forward: Vec<HeaderName>,
     settings: Settings,
     credentials: Option<Credentials>,
+    checkup: Option<Checkup>,
+    /// Whether its last answer came over HTTP/2, where it may say that it did not look at a request.
+    speaks_h2: AtomicBool,
 }
+
+/// How much of an answer is read before its caller takes it. Whoever takes nothing holds no more than this.
+const READ_AHEAD: u32 = 64 * 1024;
+/// The largest window (RFC 9113 section 6.9.1). Answers share a connection over HTTP/2, and one whose caller takes nothing must not
+/// use up what the others need.
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 impl Upstream {
     /// Prepares the pool; connects to nothing yet.
@@ -182,7 +236,10 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
+            .http1_max_buf_size(READ_AHEAD as usize)
+            .http2_initial_stream_window_size(READ_AHEAD)
+            .http2_initial_connection_window_size(MAX_WINDOW)
+            .build(connector.clone());
         let endpoint = match &settings.target {
             Target::Web(uri) => uri.clone(),
             Target::Unix { path, .. } => format!("http://localhost{path}")
@@ -190,8 +247,11 @@ impl Upstream {
                 .map_err(|_| ConnectError::Endpoint(path.clone()))?,
         };
         let headers = credentials(&settings.headers)?;
+        let checkup = settings.health.as_ref();
         Ok(Self {
+            checkup: checkup.map(|health| Checkup::new(connector, &endpoint, health)),
             client,
+            speaks_h2: AtomicBool::new(endpoint.scheme() == Some(&Scheme::HTTPS)),
             endpoint,
             headers,
             forward: settings.forward.clone(),
@@ -209,6 +269,11 @@ impl Upstream {
     /// What it is shown with every request.
     pub const fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
+    }
+
+    /// What looks after it, where that is wanted.
+    pub const fn checkup(&self) -> Option<&Checkup> {
+        self.checkup.as_ref()
     }
 
     /// How long its body may be silent.
@@ -230,7 +295,8 @@ impl Upstream {
         outgoing
     }
 
-    /// Sends one request and waits for the head of its answer.
+    /// Sends one request and waits for the head of its answer. It is sent once more if the upstream says that it did not look
+    /// at it, and on another connection if the first was closed before anything was written; in no other case.
     ///
     /// # Errors
     /// [`UpstreamError::Unreachable`], [`UpstreamError::Broken`] or [`UpstreamError::FirstByteTimeout`].
@@ -238,6 +304,25 @@ impl Upstream {
     /// # Cancel safety
     /// Dropping the future closes the exchange, which is how a modern upstream learns that the caller went away.
     pub async fn exchange(
+        &self,
+        method: Method,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        if !self.speaks_h2.load(Ordering::Relaxed) {
+            return self.send(method, headers, body).await;
+        }
+        let again = (method.clone(), headers.clone(), body.clone());
+        match self.send(method, headers, body).await {
+            Err(UpstreamError::Broken(error)) if retry::was_not_looked_at(&error) => {
+                let (method, headers, body) = again;
+                self.send(method, headers, body).await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn send(
         &self,
         method: Method,
         headers: HeaderMap,
@@ -256,7 +341,13 @@ impl Upstream {
             Err(_) => Err(UpstreamError::FirstByteTimeout),
             Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Unreachable(error)),
             Ok(Err(error)) => Err(UpstreamError::Broken(error)),
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(answer)) => {
+                let over_h2 = answer.version() == Version::HTTP_2;
+                if self.speaks_h2.load(Ordering::Relaxed) != over_h2 {
+                    self.speaks_h2.store(over_h2, Ordering::Relaxed);
+                }
+                Ok(answer)
+            }
         }
     }
 }

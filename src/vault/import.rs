@@ -203,12 +203,13 @@ impl Vault {
         if !replace {
             self.refuse_present(dump).await?;
         }
+        let slot = self.trail.promise()?;
         let mut imported = Imported::default();
         for (item, value) in values {
             self.seal(&item.user, &item.name, value, None).await?;
             imported.secrets += 1;
         }
-        self.trail.imported(imported.secrets);
+        self.trail.imported(slot, imported.secrets);
         Ok(imported)
     }
 

@@ -87,7 +87,7 @@ impl Keeping {
 }
 
 /// How credentials are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where.
     pub keeping: Keeping,

@@ -92,6 +92,8 @@ impl Vault {
         what: Rotation,
         mut watch: impl FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Progress, VaultError> {
+        // What cannot be recorded is not begun. The line itself is promised at the end: a rotation may take hours.
+        self.trail.ready()?;
         let mut cursor = self.cursor(what).await?;
         let mut progress = Progress {
             users: cursor.users,
@@ -356,6 +358,7 @@ impl Vault {
 
     async fn finish(&self, what: Rotation, mut progress: Progress) -> Result<Progress, VaultError> {
         let masters = self.masters()?;
+        let slot = self.trail.promise()?;
         if what.retire && progress.damaged == 0 {
             for key in &masters.previous {
                 progress.retired += u64::from(self.retire(key).await?);
@@ -369,8 +372,8 @@ impl Vault {
             ("damaged", progress.damaged),
             ("retired", progress.retired),
         ];
-        self.trail
-            .rotated("vault_rotated", masters.current.id(), &facts);
+        let done = ("vault_rotated", masters.current.id());
+        self.trail.rotated(slot, done, &facts);
         Ok(progress)
     }
 
@@ -383,6 +386,7 @@ impl Vault {
         if record.retired_at.is_some() || key.id() == self.masters()?.current.id() {
             return Ok(false);
         }
+        let slot = self.trail.promise()?;
         record.retired_at = Some(self.clock.now().rfc3339_seconds());
         record::put(
             self.store.as_ref(),
@@ -391,7 +395,8 @@ impl Vault {
             None,
         )
         .await?;
-        self.trail.rotated("vault_key_retired", key.id(), &[]);
+        let done = ("vault_key_retired", key.id());
+        self.trail.rotated(slot, done, &[]);
         Ok(true)
     }
 }

@@ -62,17 +62,23 @@ impl Trail {
         }
     }
 
+    /// Whether a line could be promised now.
+    pub(in crate::vault) fn ready(&self) -> Result<(), VaultError> {
+        Ok(self.sink.ready()?)
+    }
+
+    /// Promises the line of a deed, before the deed.
+    pub(in crate::vault) fn promise(&self) -> Result<Slot, VaultError> {
+        Ok(self.sink.reserve()?)
+    }
+
     /// Writes down that keys were replaced.
     pub(in crate::vault) fn rotated(
         &self,
-        action: &'static str,
-        key: KeyId,
+        slot: Slot,
+        (action, key): (&'static str, KeyId),
         facts: &[(&str, u64)],
     ) {
-        let Ok(slot) = self.sink.reserve() else {
-            tracing::error!(action, %key, "a line about vault keys could not be written");
-            return;
-        };
         let mut record = self.record(Event::KeyRotated, None);
         record.action(action).detail("key_version", key.to_string());
         for (name, count) in facts {
@@ -82,12 +88,10 @@ impl Trail {
     }
 
     /// Writes down that secrets came in from another store.
-    pub(in crate::vault) fn imported(&self, secrets: u64) {
-        if let Ok(slot) = self.sink.reserve() {
-            let mut record = self.record(Event::AdminAction, None);
-            record.action("vault_import").detail("imported", secrets);
-            slot.write(record);
-        }
+    pub(in crate::vault) fn imported(&self, slot: Slot, secrets: u64) {
+        let mut record = self.record(Event::AdminAction, None);
+        record.action("vault_import").detail("imported", secrets);
+        slot.write(record);
     }
 
     fn record(&self, event: Event, request: Option<&str>) -> Record {

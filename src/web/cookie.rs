@@ -57,4 +57,21 @@ mod tests {
         );
         assert_eq!(set("a", "v\r\nx", Duration::ZERO, true), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_set_is_found_again_among_others(
+            name in "[A-Za-z0-9_-]{1,20}",
+            value in "[!#-+./-:<-~-]{1,200}",
+            others in proptest::collection::vec(("x[a-z]{1,8}!", "[A-Za-z0-9=]{0,20}"), 0..8),
+        ) {
+            let header = set(&name, &value, Duration::from_secs(60), true).unwrap();
+            let header = header.to_str().unwrap();
+            let (pair, _) = header.split_once(';').unwrap();
+            let mut pairs: Vec<_> = others.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            pairs.insert(pairs.len() / 2, pair.to_owned());
+            let field = pairs.join("; ");
+            proptest::prop_assert_eq!(find([field.as_str()].into_iter(), &name), Some(value.as_str()));
+        }
+    }
 }

@@ -95,4 +95,18 @@ mod tests {
         assert_eq!(params.find("b"), Some("c d e"));
         assert_eq!(params.all("resource").collect::<Vec<_>>(), ["1", "2"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_encoded_is_read_again(
+            pairs in proptest::collection::btree_map("[ -~é€😀]{1,12}", "[ -~é€😀]{0,40}", 0..20)
+        ) {
+            let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+            let read = Params::parse(text.as_bytes()).unwrap();
+            for (name, value) in &pairs {
+                let expected = Some(value.as_str()).filter(|value| !value.is_empty());
+                proptest::prop_assert_eq!(read.find(name), expected);
+            }
+        }
+    }
 }

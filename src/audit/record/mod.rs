@@ -2,12 +2,16 @@
 //! [`Record`] is filled while a request passes through and becomes exactly one line, bounded in length, with every line
 //! break inside it escaped (R205).
 
+pub(in crate::audit) mod line;
+
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use serde::Serialize;
 use serde_json::{Map, Value};
+
+use line::Line;
 
 use super::event::{Event, Kind, Outcome, Severity};
 use crate::clock::Timestamp;
@@ -26,46 +30,94 @@ const MAX_RULE: usize = 256;
 const MAX_MESSAGE: usize = 512;
 const MAX_DETAILS: usize = 8 * 1024;
 
+/// Bytes in which the texts of an ordinary request have room.
+const ROOM: usize = 384;
+
 /// One line of the trail in the making. Texts are cut to their limits as they are set.
 #[derive(Clone, Debug)]
 pub struct Record {
+    texts: Texts,
     at: Timestamp,
-    request_id: String,
+    request_id: Span,
     event: Event,
     action: Option<&'static str>,
     severity: Option<Severity>,
-    user_id: Option<String>,
-    team_id: Option<String>,
-    tool_name: Option<String>,
-    method: Option<String>,
-    path: Option<String>,
+    user_id: Option<Span>,
+    team_id: Option<Span>,
+    tool_name: Option<Span>,
+    method: Option<Span>,
+    path: Option<Span>,
     ip_address: Option<IpAddr>,
-    user_agent: Option<String>,
-    jwt_token_id: Option<String>,
+    user_agent: Option<Span>,
+    jwt_token_id: Option<Span>,
     outcome: Outcome,
     duration: Duration,
     stage: Option<Stage>,
     reason: Option<&'static str>,
-    rule: Option<String>,
-    route: Option<String>,
-    rpc_method: Option<String>,
+    rule: Option<Span>,
+    route: Option<Span>,
+    rpc_method: Option<Span>,
+    known: Known,
     details: Map<String, Value>,
     error: Option<Failure>,
 }
 
+/// The texts of one record, one behind the other: a line in the making is one piece of memory and not fifteen.
+#[derive(Clone, Debug)]
+struct Texts(String);
+
+/// Where a text of a record stands.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+impl Texts {
+    /// At most `limit` bytes of a text, with a mark that says how much is missing.
+    fn put(&mut self, text: &str, limit: usize) -> Span {
+        let start = self.0.len();
+        if text.len() <= limit {
+            self.0.push_str(text);
+        } else {
+            let kept = prefix(text, limit);
+            let _ = write!(self.0, "{kept}…[+{}]", text.len() - kept.len());
+        }
+        Span {
+            start,
+            end: self.0.len(),
+        }
+    }
+
+    fn get(&self, span: Span) -> &str {
+        self.0.get(span.start..span.end).unwrap_or_default()
+    }
+}
+
+/// The details that the gateway itself says about every request, and that need no second look: they are found in no map.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    tier: Option<Span>,
+    fingerprint: Option<Span>,
+    arguments: Option<String>,
+    http_status: Option<u16>,
+}
+
 /// The `error` field.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 struct Failure {
-    code: Cow<'static, str>,
-    message: String,
+    code: Span,
+    message: Span,
 }
 
 impl Record {
     /// A record of something that succeeds unless the record is told otherwise.
     pub fn new(event: Event, at: Timestamp, request_id: &str) -> Self {
+        let mut texts = Texts(String::with_capacity(ROOM));
         Self {
             at,
-            request_id: capped(request_id, MAX_ID),
+            request_id: texts.put(request_id, MAX_ID),
+            texts,
             event,
             action: None,
             severity: None,
@@ -84,6 +136,7 @@ impl Record {
             rule: None,
             route: None,
             rpc_method: None,
+            known: Known::default(),
             details: Map::new(),
             error: None,
         }
@@ -109,38 +162,38 @@ impl Record {
 
     /// Who it was; null only before authentication (R166).
     pub fn user(&mut self, user: &str) -> &mut Self {
-        self.user_id = Some(capped(user, MAX_USER));
+        self.user_id = Some(self.texts.put(user, MAX_USER));
         self
     }
 
     /// The user's team.
     pub fn team(&mut self, team: &str) -> &mut Self {
-        self.team_id = Some(capped(team, MAX_ID));
+        self.team_id = Some(self.texts.put(team, MAX_ID));
         self
     }
 
     /// The token's `jti` (R182), never the token.
     pub fn token_id(&mut self, jti: &str) -> &mut Self {
-        self.jwt_token_id = Some(capped(jti, MAX_ID));
+        self.jwt_token_id = Some(self.texts.put(jti, MAX_ID));
         self
     }
 
     /// The tool that was called.
     pub fn tool(&mut self, name: &str) -> &mut Self {
-        self.tool_name = Some(capped(name, MAX_TOOL));
+        self.tool_name = Some(self.texts.put(name, MAX_TOOL));
         self
     }
 
     /// The HTTP method.
     pub fn method(&mut self, method: &str) -> &mut Self {
-        self.method = Some(capped(method, MAX_ID));
+        self.method = Some(self.texts.put(method, MAX_ID));
         self
     }
 
     /// The path; its query and fragment are left out (R179).
     pub fn path(&mut self, path: &str) -> &mut Self {
         let bare = path.split(['?', '#']).next().unwrap_or_default();
-        self.path = Some(capped(bare, MAX_PATH));
+        self.path = Some(self.texts.put(bare, MAX_PATH));
         self
     }
 
@@ -152,30 +205,32 @@ impl Record {
 
     /// The downstream's description of itself, without control characters (R181).
     pub fn user_agent(&mut self, agent: &str) -> &mut Self {
-        let clean: String = agent
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(MAX_AGENT * 2)
-            .collect();
-        self.user_agent = Some(capped(&clean, MAX_AGENT));
+        let is_clean = !agent.chars().any(char::is_control);
+        let agent = if is_clean {
+            Cow::Borrowed(agent)
+        } else {
+            let shown = agent.chars().filter(|c| !c.is_control());
+            Cow::Owned(shown.take(MAX_AGENT * 2).collect())
+        };
+        self.user_agent = Some(self.texts.put(&agent, MAX_AGENT));
         self
     }
 
     /// The route that was taken.
     pub fn route(&mut self, route: &str) -> &mut Self {
-        self.route = Some(capped(route, MAX_ID));
+        self.route = Some(self.texts.put(route, MAX_ID));
         self
     }
 
     /// The method of the JSON-RPC message.
     pub fn rpc_method(&mut self, method: &str) -> &mut Self {
-        self.rpc_method = Some(capped(method, MAX_TOOL));
+        self.rpc_method = Some(self.texts.put(method, MAX_TOOL));
         self
     }
 
     /// The policy rule that decided.
     pub fn rule(&mut self, rule: &str) -> &mut Self {
-        self.rule = Some(capped(rule, MAX_RULE));
+        self.rule = Some(self.texts.put(rule, MAX_RULE));
         self
     }
 
@@ -188,17 +243,11 @@ impl Record {
     }
 
     /// It failed, with this code and this text for operators.
-    pub fn failed(&mut self, code: impl Into<Cow<'static, str>>, message: &str) -> &mut Self {
-        let code = code.into();
-        let code = if code.len() > MAX_ID {
-            capped(&code, MAX_ID).into()
-        } else {
-            code
-        };
+    pub fn failed(&mut self, code: impl AsRef<str>, message: &str) -> &mut Self {
         self.outcome = Outcome::Error;
         self.error = Some(Failure {
-            code,
-            message: capped(message, MAX_MESSAGE),
+            code: self.texts.put(code.as_ref(), MAX_ID),
+            message: self.texts.put(message, MAX_MESSAGE),
         });
         self
     }
@@ -206,6 +255,30 @@ impl Record {
     /// One more detail. Values are judged again when the line is written; arguments go through `details` first (C41).
     pub fn detail(&mut self, name: &str, value: impl Into<Value>) -> &mut Self {
         self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The tier of the user's limits.
+    pub fn tier(&mut self, tier: &str) -> &mut Self {
+        self.known.tier = Some(self.texts.put(tier, MAX_ID));
+        self
+    }
+
+    /// The keyed hash of the token (C32).
+    pub fn fingerprint(&mut self, fingerprint: &str) -> &mut Self {
+        self.known.fingerprint = Some(self.texts.put(fingerprint, MAX_ID));
+        self
+    }
+
+    /// The arguments of the call as [`super::details::Summary`] prepared them (C41).
+    pub fn arguments(&mut self, summary: Option<String>) -> &mut Self {
+        self.known.arguments = summary;
+        self
+    }
+
+    /// The status of the answer.
+    pub fn http_status(&mut self, status: u16) -> &mut Self {
+        self.known.http_status = Some(status);
         self
     }
 
@@ -248,7 +321,7 @@ impl Record {
     /// Passes every text that came from outside through `text`, and the details through `json`. Identifiers of users,
     /// requests and tokens stay as they are: the trail is about them (C57).
     pub fn scrub(&mut self, text: impl Fn(&str) -> Option<String>, json: impl Fn(&Value) -> Value) {
-        let texts = [
+        let slots = [
             &mut self.tool_name,
             &mut self.method,
             &mut self.path,
@@ -256,9 +329,9 @@ impl Record {
             &mut self.rpc_method,
         ];
         let message = self.error.as_mut().map(|error| &mut error.message);
-        for slot in texts.into_iter().flatten().chain(message) {
-            if let Some(changed) = text(slot) {
-                *slot = changed;
+        for slot in slots.into_iter().flatten().chain(message) {
+            if let Some(changed) = text(self.texts.get(*slot)) {
+                *slot = self.texts.put(&changed, usize::MAX);
             }
         }
         if !self.details.is_empty()
@@ -268,101 +341,107 @@ impl Record {
         }
     }
 
+    /// About how much memory it takes, so that what waits for a slow disk can be bounded.
+    pub(in crate::audit) fn weight(&self) -> usize {
+        let arguments = self.known.arguments.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.texts.0.capacity() + arguments + members(&self.details)
+    }
+
     /// Appends the line without its closing brace and `mac`: the body that the chain seals.
     pub(in crate::audit) fn write_body(&self, seq: u64, prev: &str, out: &mut Vec<u8>) {
-        let start = out.len();
-        let details = self.bounded_details();
-        let line = Line {
-            timestamp: self.at.rfc3339_millis(),
-            request_id: &self.request_id,
-            seq,
-            schema_version: SCHEMA_VERSION,
-            kind: self.event.kind().name(),
-            event_type: self.event.name(),
-            action: self.action.unwrap_or(self.event.name()),
-            severity: self.severity.unwrap_or(self.event.severity()).name(),
-            user_id: self.user_id.as_deref(),
-            team_id: self.team_id.as_deref(),
-            tool_name: self.tool_name.as_deref(),
-            method: self.method.as_deref(),
-            path: self.path.as_deref(),
-            ip_address: self.ip_address,
-            user_agent: self.user_agent.as_deref(),
-            jwt_token_id: self.jwt_token_id.as_deref(),
-            status: self.outcome.name(),
-            // Rounded up: what happened took time (R193).
-            duration_ms: u64::try_from(self.duration.as_micros().div_ceil(1000))
-                .unwrap_or(u64::MAX),
-            stage: self.stage.map(Stage::name),
-            reason: self.reason,
-            rule: self.rule.as_deref(),
-            route: self.route.as_deref(),
-            rpc_method: self.rpc_method.as_deref(),
-            details: &details,
-            error: self.error.as_ref(),
-            prev,
+        let text = |span: Option<Span>| span.map(|span| self.texts.get(span));
+        // Rounded up: what happened took time (R193).
+        let millis = self.duration.as_micros().div_ceil(1000);
+        let mut line = Line::open(out);
+        line.text("timestamp", &self.at.rfc3339_millis())
+            .text("request_id", self.texts.get(self.request_id))
+            .number("seq", seq)
+            .number("schema_version", SCHEMA_VERSION.into())
+            .text("kind", self.event.kind().name())
+            .text("event_type", self.event.name())
+            .text("action", self.action.unwrap_or(self.event.name()))
+            .text(
+                "severity",
+                self.severity.unwrap_or(self.event.severity()).name(),
+            )
+            .maybe("user_id", text(self.user_id))
+            .maybe("team_id", text(self.team_id))
+            .maybe("tool_name", text(self.tool_name))
+            .maybe("method", text(self.method))
+            .maybe("path", text(self.path))
+            .address("ip_address", self.ip_address)
+            .maybe("user_agent", text(self.user_agent))
+            .maybe("jwt_token_id", text(self.jwt_token_id))
+            .text("status", self.outcome.name())
+            .number("duration_ms", u64::try_from(millis).unwrap_or(u64::MAX))
+            .maybe("stage", self.stage.map(Stage::name))
+            .maybe("reason", self.reason)
+            .maybe("rule", text(self.rule))
+            .maybe("route", text(self.route))
+            .maybe("rpc_method", text(self.rpc_method))
+            .object("details", |details| self.write_details(details));
+        match &self.error {
+            None => line.raw("error", b"null"),
+            Some(error) => line.object("error", |inner| {
+                inner
+                    .text("code", self.texts.get(error.code))
+                    .text("message", self.texts.get(error.message));
+            }),
         };
-        // Writing to memory fails only if a map has keys that are no text, and these have.
-        match serde_json::to_writer(&mut *out, &line) {
-            Ok(()) => out.truncate(out.len().saturating_sub(1)),
-            Err(_) => out.truncate(start),
-        }
+        line.text("prev", prev);
     }
 
-    /// The details, or a statement that they were too long.
-    fn bounded_details(&self) -> Cow<'_, Map<String, Value>> {
-        if self.details.is_empty() {
-            return Cow::Borrowed(&self.details);
+    /// What is known of every request first, then the rest in the order in which it was said; or a statement that all of it
+    /// was too long.
+    fn write_details(&self, line: &mut Line<'_>) {
+        let known = &self.known;
+        let arguments = known.arguments.as_ref().map_or(0, String::len);
+        let others = match self.details.is_empty() {
+            true => 0,
+            false => serde_json::to_string(&self.details).map_or(usize::MAX, |text| text.len()),
+        };
+        let bytes = arguments.saturating_add(others);
+        if bytes > MAX_DETAILS {
+            line.raw("truncated", b"true")
+                .number("bytes", u64::try_from(bytes).unwrap_or(u64::MAX));
+            return;
         }
-        let bytes = serde_json::to_string(&self.details).map_or(usize::MAX, |text| text.len());
-        if bytes <= MAX_DETAILS {
-            return Cow::Borrowed(&self.details);
+        for (name, text) in [("tier", known.tier), ("fingerprint", known.fingerprint)] {
+            if let Some(text) = text {
+                line.text(name, self.texts.get(text));
+            }
         }
-        let mut short = Map::new();
-        short.insert("truncated".into(), true.into());
-        short.insert("bytes".into(), bytes.into());
-        Cow::Owned(short)
+        if let Some(arguments) = &known.arguments {
+            line.raw("arguments", arguments.as_bytes());
+        }
+        if let Some(status) = known.http_status {
+            line.number("http_status", status.into());
+        }
+        for (name, value) in &self.details {
+            line.value(name, value);
+        }
     }
 }
 
-/// The fields in the order of the line.
-#[derive(Serialize)]
-struct Line<'r> {
-    timestamp: String,
-    request_id: &'r str,
-    seq: u64,
-    schema_version: u32,
-    kind: &'static str,
-    event_type: &'static str,
-    action: &'static str,
-    severity: &'static str,
-    user_id: Option<&'r str>,
-    team_id: Option<&'r str>,
-    tool_name: Option<&'r str>,
-    method: Option<&'r str>,
-    path: Option<&'r str>,
-    ip_address: Option<IpAddr>,
-    user_agent: Option<&'r str>,
-    jwt_token_id: Option<&'r str>,
-    status: &'static str,
-    duration_ms: u64,
-    stage: Option<&'static str>,
-    reason: Option<&'static str>,
-    rule: Option<&'r str>,
-    route: Option<&'r str>,
-    rpc_method: Option<&'r str>,
-    details: &'r Map<String, Value>,
-    error: Option<&'r Failure>,
-    prev: &'r str,
+/// What a member costs beside its texts.
+const MEMBER: usize = 64;
+
+/// About how much memory these take.
+fn members(members: &Map<String, Value>) -> usize {
+    members
+        .iter()
+        .map(|(name, value)| name.len() + weight(value))
+        .sum()
 }
 
-/// At most `limit` bytes of a text, with a mark that says how much is missing.
-fn capped(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    let kept = prefix(text, limit);
-    format!("{kept}…[+{}]", text.len() - kept.len())
+fn weight(value: &Value) -> usize {
+    MEMBER
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(weight).sum(),
+            Value::Object(nested) => members(nested),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 /// The longest beginning of at most `limit` bytes that ends between characters.

@@ -47,7 +47,8 @@ impl Captured {
             .lines
             .last()
             .and_then(|line| chain::split(line.as_bytes()).map(|(_, mac)| mac.to_owned()));
-        let record = writer::scrubbed(record.clone());
+        let mut record = record.clone();
+        writer::scrub(&mut record);
         let mut line = Vec::new();
         record.write_body(seq, &prev.unwrap_or(Link::genesis().mac), &mut line);
         chain::seal(&key, seq, &mut line, 0);

@@ -2,25 +2,33 @@
 //! can always be written down. Reserving and writing never touch a disk: one counter and one queue.
 
 mod captured;
+mod shared;
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 pub use captured::Captured;
+pub(in crate::audit) use shared::Shared;
 
 use super::chain::ChainKey;
 use super::details::Content;
+use super::disk::{Disk, Machine};
+use super::lane::Handed;
 use super::record::Record;
 use super::writer::{self, Chore, Command, Writer};
 use crate::clock::Clock;
+use crate::units::ByteSize;
+
+/// How long somebody waits to be told that everything is written, or closed.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// How the trail is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +39,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How many lines may be reserved or waiting at once. More than the requests that can be in flight.
     pub queue: usize,
+    /// How much memory the waiting lines may take. Those that are promised by then may come on top.
+    pub queue_bytes: ByteSize,
     /// A checkpoint, and with it an fsync, after so many lines.
     pub checkpoint_lines: u64,
     /// A checkpoint after so long, if there were lines.
@@ -49,6 +59,7 @@ impl Default for Settings {
             directory: "audit-logs".into(),
             retention: Duration::from_secs(90 * 86_400),
             queue: 65_536,
+            queue_bytes: ByteSize::mib(64),
             checkpoint_lines: 1_000,
             checkpoint_every: Duration::from_secs(60),
             stall: Duration::from_secs(5),
@@ -87,7 +98,7 @@ pub enum Refused {
     /// The disk has not answered for longer than the setting allows.
     #[error("the audit disk does not answer")]
     Stalled,
-    /// As many lines as may wait are waiting.
+    /// As many lines, or as much of them, as may wait are waiting.
     #[error("the audit queue is full")]
     Full,
     /// The sink was closed.
@@ -112,95 +123,20 @@ impl Refused {
 pub struct Stats {
     /// Lines reserved or waiting.
     pub depth: usize,
+    /// About how much memory the waiting ones take.
+    pub bytes: usize,
     /// Lines handed to their file since the start.
     pub written: u64,
     /// Rounds of writing that failed.
     pub errors: u64,
+    /// Times that closed files could not be compressed or removed.
+    pub untidy: u64,
     /// Slots that were dropped without a line: each is a mistake of ours.
     pub abandoned: u64,
-}
-
-/// What the sink and its writer tell each other.
-#[derive(Debug)]
-pub(in crate::audit) struct Shared {
-    clock: Clock,
-    zero: Instant,
-    limit: usize,
-    stall: Duration,
-    taken: AtomicUsize,
-    pub(in crate::audit) failing: AtomicBool,
-    closed: AtomicBool,
-    /// When the writer began its round, in milliseconds after `zero` plus one; 0 while it waits.
-    busy_since: AtomicU64,
-    pub(in crate::audit) errors: AtomicU64,
-    written: AtomicU64,
-    abandoned: AtomicU64,
-}
-
-impl Shared {
-    fn new(settings: &Settings, clock: Clock) -> Arc<Self> {
-        Arc::new(Self {
-            zero: clock.monotonic(),
-            clock,
-            limit: settings.queue,
-            stall: settings.stall,
-            taken: AtomicUsize::new(0),
-            failing: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            busy_since: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            abandoned: AtomicU64::new(0),
-        })
-    }
-
-    fn millis(&self, now: Instant) -> u64 {
-        u64::try_from(now.duration_since(self.zero).as_millis()).unwrap_or(u64::MAX)
-    }
-
-    pub(in crate::audit) fn begin(&self, now: Instant) {
-        self.busy_since
-            .store(self.millis(now).saturating_add(1), Ordering::Release);
-    }
-
-    pub(in crate::audit) fn end(&self) {
-        self.busy_since.store(0, Ordering::Release);
-    }
-
-    pub(in crate::audit) fn written(&self) {
-        self.taken.fetch_sub(1, Ordering::AcqRel);
-        self.written.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn check(&self) -> Result<(), Refused> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Refused::Closed);
-        }
-        if self.failing.load(Ordering::Acquire) {
-            return Err(Refused::Unwritable);
-        }
-        match self.busy_since.load(Ordering::Acquire) {
-            0 => Ok(()),
-            since => {
-                let passed = self
-                    .millis(self.clock.monotonic())
-                    .saturating_sub(since - 1);
-                match u128::from(passed) > self.stall.as_millis() {
-                    true => Err(Refused::Stalled),
-                    false => Ok(()),
-                }
-            }
-        }
-    }
-
-    fn take(&self) -> Result<(), Refused> {
-        self.check()?;
-        self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-                (taken < self.limit).then_some(taken + 1)
-            })
-            .map_or(Err(Refused::Full), |_| Ok(()))
-    }
+    /// How long the oldest line has waited for the disk.
+    pub waiting: Duration,
+    /// Whether requests are refused.
+    pub refusing: bool,
 }
 
 /// Where lines go.
@@ -232,14 +168,27 @@ impl Sink {
     /// # Errors
     /// [`AuditError`] when it cannot be written or somebody else writes it.
     pub fn open(settings: &Settings, key: ChainKey, clock: Clock) -> Result<Self, AuditError> {
+        Self::open_on(settings, key, clock, Arc::new(Machine))
+    }
+
+    /// The same on another disk than the machine's.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it cannot be written or somebody else writes it.
+    pub fn open_on(
+        settings: &Settings,
+        key: ChainKey,
+        clock: Clock,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Self, AuditError> {
         let shared = Shared::new(settings, clock.clone());
         let (commands, inbox) = mpsc::channel();
         let (chores, list) = mpsc::channel::<Chore>();
-        let writer = Writer::open(settings, key, clock, Arc::clone(&shared), chores)?;
-        let (keeper, lock) = (settings.clone(), writer.lock());
+        let writer = Writer::open(settings, key, (clock, disk), Arc::clone(&shared), chores)?;
+        let (keeper, lock, told) = (settings.clone(), writer.lock(), Arc::clone(&shared));
         thread::Builder::new()
             .name("audit-keeper".into())
-            .spawn(move || writer::keep(&keeper, lock, &list))
+            .spawn(move || writer::keep(&keeper, lock, &told, &list))
             .map_err(AuditError::NoThread)?;
         thread::Builder::new()
             .name("audit-writer".into())
@@ -296,30 +245,23 @@ impl Sink {
         {
             return Err(refused);
         }
-        self.shared.check()?;
-        match self.shared.taken.load(Ordering::Acquire) < self.shared.limit {
-            true => Ok(()),
-            false => Err(Refused::Full),
-        }
+        self.shared.check()
     }
 
     /// Figures for metrics.
     pub fn stats(&self) -> Stats {
-        Stats {
-            depth: self.shared.taken.load(Ordering::Relaxed),
-            written: self.shared.written.load(Ordering::Relaxed),
-            errors: self.shared.errors.load(Ordering::Relaxed),
-            abandoned: self.shared.abandoned.load(Ordering::Relaxed),
-        }
+        self.shared.stats()
     }
 
-    /// Waits until everything written before is in its file and closed hours are tidied. Says whether that succeeded.
+    /// Waits until everything written before is in its file and closed hours are tidied. Says whether that succeeded, which
+    /// it has not if the disk does not answer.
     pub async fn flush(&self) -> bool {
         self.ask(Command::Flush).await
     }
 
     /// Refuses new lines, writes the waiting ones, seals the chain's end and makes it durable. Says whether all of that
-    /// succeeded. Slots still held then are lost, so requests are to be drained first.
+    /// succeeded. Slots still held then are lost, so requests are to be drained first; so is whatever waits for a disk that
+    /// does not answer.
     pub async fn close(&self) -> bool {
         self.shared.closed.store(true, Ordering::Release);
         self.ask(Command::Close).await
@@ -330,7 +272,8 @@ impl Sink {
             return true;
         };
         let (reply, answer) = oneshot::channel();
-        commands.send(command(reply)).is_ok() && answer.await.unwrap_or(false)
+        commands.send(command(reply)).is_ok()
+            && matches!(tokio::time::timeout(ANSWER, answer).await, Ok(Ok(true)))
     }
 }
 
@@ -344,16 +287,18 @@ pub struct Slot {
 
 impl Slot {
     /// Hands over the line. It does not wait and cannot be refused.
-    pub fn write(mut self, record: Record) {
+    pub fn write(mut self, record: impl Into<Box<Record>>) {
+        let record = record.into();
         self.is_used = true;
         match &self.sink.destination {
             Destination::Memory(captured) => {
                 captured.take(&record);
-                self.sink.shared.written();
+                self.sink.shared.written(ONE);
             }
-            Destination::Nowhere => self.sink.shared.written(),
+            Destination::Nowhere => self.sink.shared.written(ONE),
             Destination::Writer(commands) => {
-                if commands.send(Command::Write(Box::new(record))).is_err() {
+                self.sink.shared.queued(record.weight());
+                if commands.send(Command::Write(record)).is_err() {
                     self.is_used = false;
                     self.sink.shared.failing.store(true, Ordering::Release);
                     tracing::error!("an audit line came after the trail was closed and is lost");
@@ -366,11 +311,17 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         if !self.is_used {
-            self.sink.shared.taken.fetch_sub(1, Ordering::AcqRel);
-            self.sink.shared.abandoned.fetch_add(1, Ordering::Relaxed);
+            self.sink.shared.abandoned();
         }
     }
 }
 
+const ONE: Handed = Handed {
+    lines: 1,
+    weight: 0,
+};
+
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

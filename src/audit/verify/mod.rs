@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::chain::{self, ChainKey, GENESIS, Head, KeyRing, Link};
 use super::event::{Event, Kind};
@@ -71,6 +72,9 @@ pub struct Report {
     pub first_seq: Option<u64>,
     /// Its timestamp. If it is younger than the retention period and not line 1, the beginning was removed.
     pub first_at: Option<String>,
+    /// Lines that a crash kept from the disk, as the trail itself said at the start after it, under its seal: the first and
+    /// the last number of each hole. There can be some only behind the last flush.
+    pub lost: Vec<(u64, u64)>,
     /// The last line. Keep it elsewhere: [`verify`] takes it as proof that no tail was cut since.
     pub last: Option<Link>,
     /// What was found, at most [`MAX_FINDINGS`].
@@ -165,7 +169,7 @@ impl Walk<'_> {
         let (Some(fields), Some((body, mac))) = (&entry.fields, chain::split(&entry.bytes)) else {
             return self.report.add(Finding::Malformed(entry.place.clone()));
         };
-        self.check_seal(entry, fields, body, mac);
+        let is_sealed = self.check_seal(entry, fields, body, mac);
         let is_elsewhere = fields.event_type == Event::Checkpoint.name()
             && fields.detail("hour").is_some_and(|stated| stated != hour);
         if fields.kind != entry.kind.name() || is_elsewhere {
@@ -174,6 +178,9 @@ impl Walk<'_> {
         }
         self.check_order(entry, fields);
         self.check_anchors(fields.seq, mac);
+        if is_sealed && fields.event_type == Event::Checkpoint.name() {
+            self.excuse(fields);
+        }
         if self
             .report
             .last
@@ -188,14 +195,15 @@ impl Walk<'_> {
     }
 
     /// A checkpoint names the key that seals it and the lines after it.
-    fn check_seal(&mut self, entry: &Entry, fields: &Fields, body: &[u8], mac: &str) {
+    fn check_seal(&mut self, entry: &Entry, fields: &Fields, body: &[u8], mac: &str) -> bool {
         if fields.event_type == Event::Checkpoint.name()
             && let Some(id) = fields.detail("key_id")
         {
             self.key = self.ring.key(id);
             if self.key.is_none() {
                 let finding = Finding::UnknownKey(entry.place.clone(), id.to_owned());
-                return self.report.add(finding);
+                self.report.add(finding);
+                return false;
             }
         }
         if self.key.is_none() {
@@ -204,9 +212,30 @@ impl Walk<'_> {
                 .iter()
                 .find(|key| chain::is_sealed(key, body, mac));
         }
-        if !self.key.is_some_and(|key| chain::is_sealed(key, body, mac)) {
+        let is_sealed = self.key.is_some_and(|key| chain::is_sealed(key, body, mac));
+        if !is_sealed {
             let finding = Finding::BadSeal(entry.place.clone(), fields.seq);
             self.report.add(finding);
+        }
+        is_sealed
+    }
+
+    /// A hole that was owned up to at the next start is a crash's.
+    fn excuse(&mut self, fields: &Fields) {
+        let Some(Value::Array(lost)) = fields.details.get("lost") else {
+            return;
+        };
+        for range in lost {
+            let at = |index: usize| range.get(index).and_then(Value::as_u64);
+            let (Some(from), Some(to)) = (at(0), at(1)) else {
+                continue;
+            };
+            let before = self.report.findings.len();
+            let hole = Finding::Missing(from, to);
+            self.report.findings.retain(|finding| *finding != hole);
+            if self.report.findings.len() < before {
+                self.report.lost.push((from, to));
+            }
         }
     }
 

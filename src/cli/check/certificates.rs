@@ -14,6 +14,8 @@ use super::Findings;
 use crate::cli::run::explained;
 use crate::clock::Timestamp;
 use crate::config::{Certificate, Config, Mistake, Origin, Transport};
+use crate::gateway::mutual_settings;
+use crate::listener::mutual;
 use crate::trust;
 
 /// A certificate that ends sooner is warned about.
@@ -28,6 +30,16 @@ pub(super) fn look(config: &Config, now: Timestamp, findings: &mut Findings) {
         if let Some(leaf) = pair(config, path, (cert, key), now, findings) {
             covers(config, path, &leaf, findings);
         }
+    }
+    if let Transport::Tls(tls) = &config.listen.transport
+        && let Some(client_auth) = &tls.client_auth
+        && let Err(error) = mutual::verifier(&mutual_settings(client_auth))
+    {
+        let path = "listen.tls.client_auth";
+        let mistake = Mistake::new(path, explained(&error)).at(config.origin(path));
+        let help =
+            "name PEM files with authorities of callers, and with lists of revoked certificates";
+        findings.error(mistake.help(help));
     }
     for (index, route) in config.routes.iter().enumerate() {
         let at = match config.origin("upstream") {

@@ -131,6 +131,30 @@ fn certificates_that_would_fail_clients_are_errors() {
 }
 
 #[test]
+fn client_certificates_that_cannot_be_checked_are_errors() {
+    let text =
+        "listen:\n  tls: {client_auth: {mode: required, ca_file: ca.pem, crl_files: [crl.pem]}}\n";
+    let (authority, key) = certificate("callers", (2026, 1), (2028, 1));
+    for (ca, crl, said) in [
+        ("none", "none", "DIR/ca.pem holds no certificate"),
+        (
+            authority.as_str(),
+            key.as_str(),
+            "DIR/crl.pem holds no list of revoked certificates",
+        ),
+    ] {
+        let folder = Folder::new(text);
+        folder.write("ca.pem", ca, 0o644);
+        folder.write("crl.pem", crl, 0o644);
+        let (errors, _) = folder.findings();
+        let found = errors
+            .iter()
+            .any(|error| error.contains("listen.tls.client_auth: ") && error.contains(said));
+        assert!(found, "{errors:?}");
+    }
+}
+
+#[test]
 fn certificates_that_fit_are_fine_and_those_that_end_soon_are_warned_about() {
     for (host, until, warned) in [
         ("mcp.example.com", (2028, 1), false),

@@ -1,6 +1,6 @@
 //! What `auth` means: the ring of own keys and the other issuers whose tokens count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ pub struct Issuer {
     pub claims: Claims,
     /// Tier of users whose token names none.
     pub default_tier: String,
-    /// Tiers by the value of the tier claim.
-    pub tier_map: BTreeMap<String, String>,
+    /// Tiers by the value of the tier claim, in the order in which they are tried.
+    pub tier_map: Vec<(String, String)>,
     /// Certificate authorities to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
 }
@@ -193,6 +193,7 @@ fn one_issuer(
     }
     let tiers = raw
         .tier_map
+        .0
         .iter()
         .map(|(value, tier)| (format!("{path}.tier_map.{value}"), tier))
         .chain(
@@ -215,7 +216,7 @@ fn one_issuer(
             .default_tier
             .clone()
             .unwrap_or_else(|| quotas.default_tier.clone()),
-        tier_map: raw.tier_map.clone(),
+        tier_map: raw.tier_map.0.clone(),
         ca_file: raw
             .ca_file
             .as_ref()

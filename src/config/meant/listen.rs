@@ -8,6 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Review;
+use super::door::{self, Mutual};
 use super::urls;
 use crate::config::raw;
 use crate::units::ByteSize;
@@ -67,6 +68,8 @@ pub struct Tls {
     pub min_version: TlsVersion,
     /// Time for the handshake.
     pub handshake_timeout: Duration,
+    /// Certificates of callers.
+    pub client_auth: Option<Mutual>,
 }
 
 /// Where the certificate comes from.
@@ -95,6 +98,15 @@ pub enum TlsVersion {
     V13,
 }
 
+impl From<raw::TlsVersion> for TlsVersion {
+    fn from(written: raw::TlsVersion) -> Self {
+        match written {
+            raw::TlsVersion::V12 => Self::V12,
+            raw::TlsVersion::V13 => Self::V13,
+        }
+    }
+}
+
 /// Which web pages may call.
 #[derive(Clone, Debug, Default)]
 pub struct Cors {
@@ -114,6 +126,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     pub write_timeout: Duration,
     pub connections: usize,
+    pub requests: usize,
+    pub streams: usize,
     pub json_depth: usize,
     pub sse_event_bytes: ByteSize,
     pub list_bytes: ByteSize,
@@ -131,6 +145,8 @@ impl From<&raw::Limits> for Limits {
             body_timeout: raw.body_timeout.0,
             write_timeout: raw.write_timeout.0,
             connections: raw.connections as usize,
+            requests: raw.requests as usize,
+            streams: raw.streams as usize,
             json_depth: raw.json_depth as usize,
             sse_event_bytes: raw.sse_event_bytes.0,
             list_bytes: raw.list_bytes.0,
@@ -156,7 +172,8 @@ pub(super) fn mean(
             "make sure that only they reach it",
         );
     }
-    if raw.trusted_hops.is_none() && transport == Transport::BehindTlsProxy {
+    let is_hidden = raw.proxy_protocol.is_empty() && raw.trusted_hops.is_none();
+    if is_hidden && transport == Transport::BehindTlsProxy {
         review.warn(
             "listen.trusted_hops",
             "all callers will seem to come from the proxy",
@@ -215,10 +232,9 @@ fn transport(
         raw::PlainHttp::No | raw::PlainHttp::OnLoopback | raw::PlainHttp::Anywhere => {}
     }
     let no_tls = raw.behind_tls_proxy || raw.plain_http != raw::PlainHttp::No;
-    let files = raw
-        .tls
-        .as_ref()
-        .filter(|tls| tls.cert_file.is_some() || tls.key_file.is_some());
+    let files = raw.tls.as_ref().filter(|tls| {
+        tls.cert_file.is_some() || tls.key_file.is_some() || tls.client_auth.is_some()
+    });
     match (no_tls, files) {
         (true, Some(_)) => {
             let help = "remove it, or plain_http and behind_tls_proxy";
@@ -267,11 +283,9 @@ fn tls(raw: &raw::Listen, beyond: bool, state_dir: &Path, review: &mut Review) -
     };
     Tls {
         certificate,
-        min_version: match tls.min_version {
-            raw::TlsVersion::V12 => TlsVersion::V12,
-            raw::TlsVersion::V13 => TlsVersion::V13,
-        },
+        min_version: tls.min_version.into(),
         handshake_timeout: tls.handshake_timeout.0,
+        client_auth: tls.client_auth.as_ref().map(|it| door::mutual(it, review)),
     }
 }
 

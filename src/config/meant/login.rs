@@ -1,6 +1,6 @@
 //! What `login` means: whom users sign in with, and whom the gateway then lets in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use url::Url;
@@ -31,8 +31,8 @@ pub struct Provider {
     pub claims: Claims,
     /// Tier of users whose claims name none.
     pub default_tier: String,
-    /// Tiers by the value of the tier claim.
-    pub tier_map: BTreeMap<String, String>,
+    /// Tiers by the value of the tier claim, in the order in which they are tried.
+    pub tier_map: Vec<(String, String)>,
     /// Team of users whose provider names none.
     pub default_team: String,
     /// Who may sign in; everybody when all lists are empty.
@@ -180,6 +180,7 @@ fn one_provider(
     }
     let tiers = raw
         .tier_map
+        .0
         .iter()
         .map(|(value, tier)| (format!("{at}.tier_map.{value}"), tier))
         .chain(
@@ -227,7 +228,7 @@ fn one_provider(
             .default_tier
             .clone()
             .unwrap_or_else(|| quotas.default_tier.clone()),
-        tier_map: raw.tier_map.clone(),
+        tier_map: raw.tier_map.0.clone(),
         default_team: raw.default_team.clone(),
         allow,
         keep_tokens: raw.keep_tokens || raw.kind == raw::ProviderKind::Clickup,

@@ -3,6 +3,7 @@
 
 mod auth;
 mod credential;
+mod door;
 mod keeping;
 mod keys;
 mod listen;
@@ -29,6 +30,7 @@ pub use credential::{
     ClientAuth, Credential, CredentialKind, CredentialSubject, PerUser, SigningKey, TokenEndpoint,
     Wish,
 };
+pub use door::{Door, Mutual, PerAddress};
 pub use keeping::{Revocation, Store, Vault, VaultKdf, VaultMode};
 pub use keys::decode;
 pub use listen::{Certificate, Cors, Limits, Listen, Profile, Tls, TlsVersion, Transport};
@@ -39,7 +41,7 @@ pub use quotas::{Quotas, Tier, ToolQuota, UserQuota};
 pub use records::{Audit, LogFormat, Logs, Metrics, Sessions};
 pub(in crate::config) use review::Review;
 pub use routes::Route;
-pub use upstreams::{ClientIdentity, Endpoint, Upstream};
+pub use upstreams::{Breaker, ClientIdentity, Endpoint, Health, Upstream, UpstreamTls};
 
 /// Everything that the gateway was told.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Config {
     pub strict: bool,
     /// Where the gateway is reached.
     pub listen: Listen,
+    /// Who may connect.
+    pub door: Door,
     /// Which web pages may call.
     pub cors: Cors,
     /// Bounds on what comes from outside.
@@ -132,6 +136,7 @@ pub(in crate::config) fn mean(
     let profile = Profile::from(raw.profile);
     let state_dir = review.file(&raw.state_dir.0);
     let listen = listen::mean(&raw.listen, profile, &state_dir, review);
+    let door = door::door(&raw, listen.as_ref(), review);
     let cors = listen::cors(&raw.cors, review);
     let routes = routes::mean(&raw, listen.as_ref(), review);
     let quotas = quotas::mean(&raw.quotas, review);
@@ -161,7 +166,7 @@ pub(in crate::config) fn mean(
         .extra_ca_file
         .as_deref()
         .map(|name| review.existing("extra_ca_file", name));
-    let (listen, auth, metrics) = (listen?, auth?, metrics?);
+    let (listen, door, auth, metrics) = (listen?, door?, auth?, metrics?);
     raw.listen.public_url = Some(listen.public_url.clone());
     raw.listen.allowed_hosts = listen.allowed_hosts.iter().cloned().collect();
     raw.auth.issuer = Some(auth.issuer.clone());
@@ -173,6 +178,7 @@ pub(in crate::config) fn mean(
         profile,
         strict: raw.strict,
         listen,
+        door,
         cors,
         limits: Limits::from(&raw.limits),
         routes,

@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue};
+use rustls_pki_types::ServerName;
 use url::Url;
 
+use super::TlsVersion;
 use super::credential::{self, Credential};
 use super::{Review, urls};
 use crate::config::raw;
@@ -34,6 +39,45 @@ pub struct Upstream {
     pub forward_headers: Vec<HeaderName>,
     /// The credential to show.
     pub credential: Option<Credential>,
+    /// What is asked of its TLS.
+    pub tls: UpstreamTls,
+    /// When it is left alone.
+    pub breaker: Breaker,
+    /// How it is looked after, if at all.
+    pub health: Option<Health>,
+}
+
+/// What is asked of a server's TLS beyond a certificate that verifies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// SHA-256 of public keys of which it must have one; none for any key.
+    pub pins: Vec<[u8; 32]>,
+    /// The name that the certificate is for, where it is not the host of the address.
+    pub server_name: Option<String>,
+    /// The oldest version.
+    pub min_version: TlsVersion,
+}
+
+/// When a failing server is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// Never.
+    pub off: bool,
+    /// After so many failures.
+    pub failures: u32,
+    /// How long a failure counts.
+    pub window: Duration,
+    /// How long it is left alone at first.
+    pub wait: Duration,
+}
+
+/// How a server is looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The path that is asked for; none for a connection alone.
+    pub path: Option<String>,
+    /// How often.
+    pub every: Duration,
 }
 
 /// Where an MCP server is.
@@ -117,6 +161,86 @@ pub(super) fn one_upstream(at: &str, raw: &raw::Upstream, review: &mut Review) -
         headers,
         forward_headers,
         credential,
+        tls: tls(at, raw, review),
+        breaker: Breaker {
+            off: raw.breaker.off,
+            failures: raw.breaker.failures,
+            window: raw.breaker.window.0,
+            wait: raw.breaker.wait.0,
+        },
+        health: health(at, raw, review),
+    })
+}
+
+fn tls(at: &str, raw: &raw::Upstream, review: &mut Review) -> UpstreamTls {
+    let Some(written) = &raw.tls else {
+        return UpstreamTls {
+            pins: Vec::new(),
+            server_name: None,
+            min_version: TlsVersion::V12,
+        };
+    };
+    let at = format!("{at}.tls");
+    if !raw.url.starts_with("https:") {
+        let help = "write an https address, or remove it";
+        review.mistake(
+            &at,
+            "is written, but this server is reached without TLS",
+            help,
+        );
+    }
+    if let Some(name) = &written.server_name
+        && ServerName::try_from(name.as_str()).is_err()
+    {
+        let message = format!("`{name}` is no name of a server");
+        let help = "write a host name as it stands in the certificate";
+        review.mistake(&format!("{at}.server_name"), message, help);
+    }
+    let pins = written.pins.iter().enumerate().filter_map(|(index, text)| {
+        let pin = pin(text);
+        if pin.is_none() {
+            let help = "write `sha256/` and the base64 of the 32 bytes of the key's SHA-256";
+            review.mistake(
+                &format!("{at}.pins[{index}]"),
+                format!("`{text}` is no pin"),
+                help,
+            );
+        }
+        pin
+    });
+    let pins: Vec<_> = pins.collect();
+    if pins.len() == 1 {
+        review.warn(
+            &format!("{at}.pins"),
+            "names one key alone, and the server is cut off when it changes",
+            "make the next key now and name it as well",
+        );
+    }
+    UpstreamTls {
+        pins,
+        server_name: written.server_name.clone(),
+        min_version: written.min_version.into(),
+    }
+}
+
+/// The form of RFC 7469 section 2.4, as `curl` and most others write it.
+fn pin(text: &str) -> Option<[u8; 32]> {
+    let digest = STANDARD.decode(text.strip_prefix("sha256/")?).ok()?;
+    digest.try_into().ok()
+}
+
+fn health(at: &str, raw: &raw::Upstream, review: &mut Review) -> Option<Health> {
+    let written = raw.health.as_ref()?;
+    if let Some(path) = &written.path
+        && (!path.starts_with('/') || path.parse::<PathAndQuery>().is_err())
+    {
+        let message = format!("`{path}` is no path");
+        let help = "begin with a slash, such as `/health`";
+        review.mistake(&format!("{at}.health.path"), message, help);
+    }
+    Some(Health {
+        path: written.path.clone(),
+        every: written.every.0,
     })
 }
 

@@ -1,11 +1,9 @@
 //! `auth` as it may be written.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Literal, Span};
+use super::values::{Literal, Rows, Span};
 
 /// Whose tokens are accepted.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
@@ -81,9 +79,10 @@ pub(in crate::config) struct Issuer {
     pub(in crate::config) claims: Claims,
     /// Tier of users whose token names none. By default `quotas.default_tier`.
     pub(in crate::config) default_tier: Option<String>,
-    /// Tiers by the value of the tier claim. Left out, the claim's value is the tier.
+    /// Tiers by the value of the tier claim; where a claim has several, the first row that fits. Left out, the claim's value
+    /// is the tier.
     #[serde(default)]
-    pub(in crate::config) tier_map: BTreeMap<String, String>,
+    pub(in crate::config) tier_map: Rows,
     /// PEM file with the certificate authorities to trust for this server, instead of the system's.
     pub(in crate::config) ca_file: Option<String>,
 }

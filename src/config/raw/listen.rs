@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::door::{Mutual, PerAddress};
 use super::values::{Size, Span};
 use crate::units::ByteSize;
 
@@ -28,6 +29,9 @@ pub(in crate::config) struct Listen {
     /// one that the outermost of them added counts as the caller's, in limits on failed attempts and in the audit trail. By default none.
     #[schemars(range(min = 0, max = 10))]
     pub(in crate::config) trusted_hops: Option<u8>,
+    /// Addresses and networks of proxies that pass TCP on and say by the PROXY protocol (version 1 or 2) for whom. From them
+    /// every connection must begin with its header; anybody else's may not.
+    pub(in crate::config) proxy_protocol: Vec<String>,
     /// Values of the `Host` header that are answered. By default the host of `public_url`, and the names of loopback
     /// with the listening port when `address` is on loopback.
     pub(in crate::config) allowed_hosts: Vec<String>,
@@ -45,6 +49,7 @@ impl Default for Listen {
             plain_http: PlainHttp::No,
             behind_tls_proxy: false,
             trusted_hops: None,
+            proxy_protocol: Vec::new(),
             allowed_hosts: Vec::new(),
             drain_timeout: Span::seconds(20),
         }
@@ -64,6 +69,8 @@ pub(in crate::config) struct Tls {
     /// A client that has not finished its handshake by then is dropped.
     #[schemars(extend("x-min" = "1s", "x-max" = "1m"))]
     pub(in crate::config) handshake_timeout: Span,
+    /// Certificates of callers. By default none are asked for.
+    pub(in crate::config) client_auth: Option<Mutual>,
 }
 
 impl Default for Tls {
@@ -73,6 +80,7 @@ impl Default for Tls {
             key_file: None,
             min_version: TlsVersion::V13,
             handshake_timeout: Span::seconds(10),
+            client_auth: None,
         }
     }
 }
@@ -170,6 +178,17 @@ pub(in crate::config) struct Limits {
     /// Most connections at one time.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(in crate::config) connections: u32,
+    /// Most requests that are worked on at one time; more are answered with 503 at once. A request counts until its answer has ended.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) requests: u32,
+    /// Most event streams that clients hold open at one time; they do not count among the requests.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) streams: u32,
+    /// Most TLS handshakes under way at one time; one more is hung up on.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(in crate::config) handshakes: u32,
+    /// What one address may do.
+    pub(in crate::config) per_address: PerAddress,
     /// Deepest nesting of a JSON message.
     #[schemars(range(min = 8, max = 256))]
     pub(in crate::config) json_depth: u32,
@@ -195,6 +214,10 @@ impl Default for Limits {
             body_timeout: Span::seconds(10),
             write_timeout: Span::seconds(30),
             connections: 10_000,
+            requests: 2_000,
+            streams: 10_000,
+            handshakes: 2000,
+            per_address: PerAddress::default(),
             json_depth: 64,
             sse_event_bytes: Size(ByteSize::mib(8)),
             list_bytes: Size(ByteSize::mib(16)),

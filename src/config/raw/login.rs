@@ -1,12 +1,10 @@
 //! `login` as it may be written.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Claims;
-use super::values::Literal;
+use super::values::{Literal, Rows};
 
 /// How users sign in.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
@@ -44,9 +42,10 @@ pub(in crate::config) struct Provider {
     pub(in crate::config) claims: Claims,
     /// Tier of users whose claims name none. By default `quotas.default_tier`.
     pub(in crate::config) default_tier: Option<String>,
-    /// Tiers by the value of the tier claim. Left out, the claim's value is the tier.
+    /// Tiers by the value of the tier claim; where a claim has several, the first row that fits. Left out, the claim's value
+    /// is the tier.
     #[serde(default)]
-    pub(in crate::config) tier_map: BTreeMap<String, String>,
+    pub(in crate::config) tier_map: Rows,
     /// Team of users whose provider names none.
     #[serde(default = "default_team")]
     pub(in crate::config) default_team: String,

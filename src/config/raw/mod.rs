@@ -3,6 +3,7 @@
 
 mod auth;
 mod credential;
+mod door;
 mod keeping;
 mod listen;
 mod login;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(in crate::config) use auth::{Auth, Claims, Issuer};
 pub(in crate::config) use credential::{ClientAuth, Credential, CredentialKind, CredentialSubject};
+pub(in crate::config) use door::{Mutual, MutualMode};
 pub(in crate::config) use keeping::{Revocation, Store, Vault, VaultKdf, VaultMode};
 pub(in crate::config) use listen::{Cors, Limits, Listen, PlainHttp, Preset, Tls, TlsVersion};
 pub(in crate::config) use login::{Login, Provider, ProviderKind};

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::credential::Credential;
+use super::listen::TlsVersion;
 use super::values::{HeaderText, Span};
 
 /// One MCP server behind the gateway.
@@ -79,6 +80,85 @@ pub(in crate::config) struct Upstream {
     pub(in crate::config) forward_headers: Vec<String>,
     /// The credential to show to this server with every request.
     pub(in crate::config) credential: Option<Credential>,
+    /// What is asked of the server's TLS beyond a certificate that verifies. For `https` only.
+    pub(in crate::config) tls: Option<UpstreamTls>,
+    /// When the server is left alone because it fails, and for how long.
+    #[serde(default)]
+    pub(in crate::config) breaker: Breaker,
+    /// Whether the gateway looks after the server by itself. By default it learns from requests alone.
+    pub(in crate::config) health: Option<Health>,
+}
+
+/// TLS towards one MCP server.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct UpstreamTls {
+    /// Public keys of which the server must have one: `sha256/` and the base64 of the SHA-256 of its
+    /// SubjectPublicKeyInfo. Its certificate has to verify as well. Name the key in use and the next one.
+    pub(in crate::config) pins: Vec<String>,
+    /// The name that the certificate must be for, where it is not the host of `url`.
+    pub(in crate::config) server_name: Option<String>,
+    /// The oldest TLS version that is spoken to this server.
+    pub(in crate::config) min_version: TlsVersion,
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self {
+            pins: Vec::new(),
+            server_name: None,
+            min_version: TlsVersion::V12,
+        }
+    }
+}
+
+/// When a failing server is left alone. Callers then get a 503 at once.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Breaker {
+    /// Try every request, however often the server failed.
+    pub(in crate::config) off: bool,
+    /// So many failures within `window` open it, if they came in a row or outweigh the successes. What one user alone
+    /// brought about does not count.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(in crate::config) failures: u32,
+    /// How long a failure counts.
+    #[schemars(extend("x-min" = "1s", "x-max" = "10m"))]
+    pub(in crate::config) window: Span,
+    /// How long the server is left alone before one request tries it. Each failed trial doubles it, up to a minute.
+    #[schemars(extend("x-min" = "100ms", "x-max" = "1m"))]
+    pub(in crate::config) wait: Span,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            off: false,
+            failures: 5,
+            window: Span::seconds(30),
+            wait: Span::seconds(1),
+        }
+    }
+}
+
+/// How the gateway looks after a server.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct Health {
+    /// Path that a healthy server answers with 200 to 299. Left out, a connection is enough.
+    pub(in crate::config) path: Option<String>,
+    /// How often it is asked.
+    #[schemars(extend("x-min" = "1s", "x-max" = "10m"))]
+    pub(in crate::config) every: Span,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            path: None,
+            every: Span::seconds(10),
+        }
+    }
 }
 
 const fn connect_timeout() -> Span {

@@ -95,6 +95,39 @@ impl JsonSchema for Size {
     }
 }
 
+/// Texts by name, where it matters which was written first.
+#[derive(Clone, Debug, Default)]
+pub(in crate::config) struct Rows(pub(in crate::config) Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Rows {
+    /// Whoever checks the shape hands over pairs, since a table keeps no order.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Vec::deserialize(from).map(Self)
+    }
+}
+
+impl Serialize for Rows {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, text)| (name, text)))
+    }
+}
+
+impl JsonSchema for Rows {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Rows".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object", "additionalProperties": {"type": "string"}, "x-ordered": true
+        })
+    }
+}
+
 /// A text that is a secret.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Literal(pub(in crate::config) Secret<String>);

@@ -238,3 +238,15 @@ fn r086_the_settings_in_force_show_no_secret() {
     );
     assert_eq!(config.shown()["limits"]["body_bytes"], "1MiB");
 }
+
+#[test]
+fn rows_of_a_tier_map_stay_in_the_order_in_which_they_were_written() {
+    let text = "auth: {issuers: [{name: okta, issuer: https://a.test, tier_map: {zeta: premium, alpha: free, mid: enterprise}}]}\n";
+    let config = Folder::new().good(text, &[]);
+    let rows: Vec<_> = config.auth.issuers[0]
+        .tier_map
+        .iter()
+        .map(|(value, _)| value.as_str())
+        .collect();
+    assert_eq!(rows, ["zeta", "alpha", "mid"]);
+}

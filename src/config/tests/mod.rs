@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 
 mod credential;
+mod door;
 mod identity;
 mod keys;
 mod overriding;

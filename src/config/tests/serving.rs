@@ -444,3 +444,93 @@ fn whose_word_about_addresses_is_taken_is_warned_about_where_it_matters() {
     assert!(told(&warned, "can claim any address"), "{warned:?}");
     assert_eq!(folder.good("", &env).listen.trusted_hops, 0);
 }
+
+#[test]
+fn what_is_asked_of_an_upstream_s_tls_and_health_is_read_strictly() {
+    let at = |settings: &str| {
+        format!("routes: [{{upstream: {{url: https://a.test/mcp, {settings}}}}}]\n")
+    };
+    let folder = Folder::new();
+    for (settings, said) in [
+        (
+            "tls: {pins: [\"sha256/AAAA\"]}",
+            "routes[0].upstream.tls.pins[0]: `sha256/AAAA` is no pin; \
+             write `sha256/` and the base64 of the 32 bytes of the key's SHA-256",
+        ),
+        (
+            "tls: {pins: [\"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"]}",
+            "is no pin",
+        ),
+        (
+            "tls: {server_name: \"a b\"}",
+            "`a b` is no name of a server",
+        ),
+        ("tls: {verify: false}", "verify: unknown setting"),
+        ("tls: {min_version: 1.1}", "min_version"),
+        ("health: {path: health}", "`health` is no path"),
+        ("health: {every: 10ms}", "every"),
+        ("breaker: {failures: 0}", "failures"),
+        ("breaker: {wait: 2m}", "wait"),
+    ] {
+        let mistakes = folder
+            .load(&at(settings), &[("JWT_SECRET", KEY)])
+            .expect_err(settings)
+            .to_string();
+        assert!(mistakes.contains(said), "{settings}: {mistakes}");
+    }
+    let plain = "routes: [{upstream: {url: http://127.0.0.1/mcp, tls: {min_version: 1.3}}}]\n";
+    let mistakes = folder.load(plain, &[("JWT_SECRET", KEY)]).unwrap_err();
+    assert!(
+        mistakes.to_string().contains("is reached without TLS"),
+        "{mistakes}"
+    );
+}
+
+#[test]
+fn an_upstream_is_pinned_named_looked_after_and_left_alone_as_written() {
+    let folder = Folder::new();
+    let (key, next) = (
+        "sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+        "sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    );
+    let text = format!(
+        "routes: [{{upstream: {{url: https://10.0.0.1/mcp, tls: {{pins: [\"{key}\", \"{next}\"], \
+         server_name: mcp.internal, min_version: 1.3}}, health: {{path: /up}}, \
+         breaker: {{failures: 2, window: 1m, wait: 5s}}}}}}]\n"
+    );
+    let (config, warnings) = folder.load(&text, &[("JWT_SECRET", KEY)]).unwrap();
+    let upstream = &config.routes[0].upstream;
+    assert_eq!(upstream.tls.pins.len(), 2);
+    assert_eq!(upstream.tls.pins[1], [0; 32]);
+    assert_eq!(upstream.tls.server_name.as_deref(), Some("mcp.internal"));
+    assert_eq!(upstream.tls.min_version, TlsVersion::V13);
+    assert_eq!(
+        upstream.health.as_ref().unwrap().path.as_deref(),
+        Some("/up")
+    );
+    assert_eq!(
+        upstream.health.as_ref().unwrap().every,
+        Duration::from_secs(10)
+    );
+    assert_eq!(
+        (upstream.breaker.failures, upstream.breaker.off),
+        (2, false)
+    );
+    assert!(
+        !warnings
+            .iter()
+            .any(|warning| warning.to_string().contains("pins"))
+    );
+    let (_, warnings) = folder
+        .load(
+            &text.replace(&format!(", \"{next}\""), ""),
+            &[("JWT_SECRET", KEY)],
+        )
+        .unwrap();
+    assert!(
+        warnings
+            .iter()
+            .any(|warning| warning.to_string().contains("names one key alone")),
+        "{warnings:?}"
+    );
+}

@@ -1,6 +1,7 @@
 //! The limits as a caller meets them, with a clock that stands still until it is moved.
 
 mod equal;
+mod props;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 #[path = "../../../tests/support/redis.rs"]
 mod redis_server;

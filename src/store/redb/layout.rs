@@ -164,9 +164,9 @@ impl<'t> Batch<'t> {
         Ok(Some(gone).filter(|entry| !is_over(entry, self.now)))
     }
 
-    /// Removes at most `most` records whose time is over; says how many there were.
-    pub(super) fn sweep(&mut self, most: usize) -> Result<usize, StorageError> {
-        let past = ..(self.now.millis().saturating_add(1), "", "");
+    /// Removes at most `most` records whose time is over at `now`; says how many there were.
+    pub(super) fn sweep(&mut self, now: Timestamp, most: usize) -> Result<usize, StorageError> {
+        let past = ..(now.millis().saturating_add(1), "", "");
         let mut over = Vec::new();
         for row in self.ends.range::<(i64, &str, &str)>(past)?.take(most) {
             let (end, table, id) = {

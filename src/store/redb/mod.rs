@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 
 use super::memory::read_count;
 use super::{Entry, Key, Later, Revision, SCAN_MAX, Store, StoreError, Table, check_size};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Calendar, Clock, Timestamp};
 use layout::{Batch, Kept, RECORDS};
 use writer::{Opener, Shared, Writer};
 
@@ -103,6 +103,7 @@ impl Redb {
             shared: Arc::clone(&shared),
             changes: waiting,
             open,
+            calendar: Calendar::new(clock.clone(), writer::PATIENCE),
             clock: clock.clone(),
             retry_pause: settings.retry_pause,
             tried_at: None,
@@ -158,7 +159,8 @@ impl Redb {
 
     #[cfg(test)]
     async fn sweep(&self, most: usize) -> Result<usize, StoreError> {
-        self.change(move |batch| batch.sweep(most)).await
+        let now = self.clock.now();
+        self.change(move |batch| batch.sweep(now, most)).await
     }
 }
 

@@ -10,7 +10,7 @@ use ::redb::{Database, StorageError};
 use arc_swap::ArcSwapOption;
 
 use super::layout::Batch;
-use crate::clock::Clock;
+use crate::clock::{Calendar, Clock};
 use crate::store::StoreError;
 
 /// The most changes that share a transaction.
@@ -19,6 +19,10 @@ const BATCH_MAX: usize = 512;
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// The most of them that are removed in one transaction, so that nobody waits long behind it.
 const SWEEP_MAX: usize = 1000;
+
+/// How long a clock that leapt ahead must hold before anything is removed on its word: what was revoked would come back
+/// with the right time.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A change, which yields what to do once it is on the disk.
 pub(super) type Change =
@@ -57,6 +61,8 @@ pub(super) struct Writer {
     pub(super) changes: Receiver<Change>,
     pub(super) open: Opener,
     pub(super) clock: Clock,
+    /// By which records are removed.
+    pub(super) calendar: Calendar,
     pub(super) retry_pause: Duration,
     pub(super) tried_at: Option<Instant>,
 }
@@ -94,8 +100,9 @@ impl Writer {
     }
 
     fn sweep(&mut self) {
-        let over: Change = Box::new(|batch| {
-            batch.sweep(SWEEP_MAX)?;
+        let now = self.calendar.now();
+        let over: Change = Box::new(move |batch| {
+            batch.sweep(now, SWEEP_MAX)?;
             Ok(Box::new(|| {}))
         });
         self.attempt(vec![over]);

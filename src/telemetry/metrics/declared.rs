@@ -2,7 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// From 10 µs, for the work of a stage.
@@ -82,10 +83,20 @@ declare! {
         "Event streams that are open.";
     tls_handshakes: IntCounterVec = "sallygate_tls_handshakes_total",
         "TLS handshakes by result.", ["result"];
+    turned_away: IntCounterVec = "sallygate_connections_refused_total",
+        "Connections closed before a handshake, by reason.", ["reason"];
+    client_certificates: IntCounterVec = "sallygate_client_certificates_total",
+        "Certificates of callers by what became of them; absent counts where one is required.", ["result"];
+    accept_errors: IntCounter = "sallygate_accept_errors_total",
+        "Times that no connection could be accepted, for instance for want of file descriptors.";
+    panics: IntCounter = "sallygate_connection_panics_total",
+        "Connections that a mistake of ours has ended.";
     upstream_requests: IntCounterVec = "sallygate_upstream_requests_total",
         "Exchanges with upstreams by route and outcome.", ["route", "outcome"];
     upstream_duration: HistogramVec = "sallygate_upstream_duration_seconds",
         "Time until an upstream's answer was complete.", ["route"], REQUEST_BUCKETS;
+    upstream_state: IntGaugeVec = "sallygate_upstream_state",
+        "How the circuit breaker of a route stands: 0 closed, 1 half-open, 2 open.", ["route"];
     jwks_keys: IntGaugeVec = "sallygate_jwks_keys_loaded",
         "Verification keys that are loaded, by issuer.", ["issuer"];
     jwks_errors: IntCounterVec = "sallygate_jwks_refresh_errors_total",
@@ -94,6 +105,14 @@ declare! {
         "Failed writes of audit lines; while they fail, requests are refused.";
     audit_depth: IntGauge = "sallygate_audit_queue_depth",
         "Audit lines reserved or waiting to be written.";
+    audit_bytes: IntGauge = "sallygate_audit_queue_bytes",
+        "Memory that waiting audit lines take, about.";
+    audit_waiting: Gauge = "sallygate_audit_oldest_unwritten_seconds",
+        "How long the oldest audit line has waited for the disk.";
+    audit_refusing: IntGauge = "sallygate_audit_refusing",
+        "1 while requests are refused because audit lines cannot be kept.";
+    audit_untidy: IntCounter = "sallygate_audit_tidy_errors_total",
+        "Times that closed audit files could not be compressed or removed.";
     redactions: IntCounterVec = "sallygate_redactions_total",
         "Redactions made, by kind.", ["kind"];
     certificate_expiry: IntGauge = "sallygate_certificate_expiry_timestamp_seconds",

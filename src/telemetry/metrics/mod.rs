@@ -17,6 +17,7 @@ use super::labels::{
     AuthResult, METHODS, OTHER, RequestOutcome, ToolOutcome, UpstreamOutcome, method_index,
 };
 use crate::stage::Stage;
+use crate::upstream::breaker::State;
 
 /// At most so many tools have a label of their own.
 pub const MAX_TOOLS: usize = 200;
@@ -28,6 +29,23 @@ const MAX_PAIRS: usize = 500;
 #[derive(Debug, thiserror::Error)]
 #[error("metrics cannot be declared")]
 pub struct MetricsError(#[from] prometheus::Error);
+
+/// The state of the audit trail, as its metrics show it. The counts are those since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AuditFigures {
+    /// Lines reserved or waiting.
+    pub depth: usize,
+    /// About how much memory the waiting ones take.
+    pub bytes: usize,
+    /// Rounds of writing that failed.
+    pub errors: u64,
+    /// Times that closed files could not be compressed or removed.
+    pub untidy: u64,
+    /// How long the oldest line has waited for the disk.
+    pub waiting: Duration,
+    /// Whether requests are refused.
+    pub refusing: bool,
+}
 
 /// All metrics of the gateway.
 #[derive(Debug)]
@@ -93,6 +111,7 @@ impl Metrics {
             duration: self.declared.request_duration.with_label_values(&[name]),
             upstream: UpstreamOutcome::ALL.iter().map(upstream).collect(),
             upstream_duration: self.declared.upstream_duration.with_label_values(&[name]),
+            upstream_state: self.declared.upstream_state.with_label_values(&[name]),
         }
     }
 
@@ -144,6 +163,28 @@ impl Metrics {
         if is_complete { ok.inc() } else { failed.inc() }
     }
 
+    /// A connection was closed before its handshake. Reasons are our own constants.
+    pub fn turned_away(&self, reason: &'static str) {
+        let vec = &self.declared.turned_away;
+        vec.with_label_values(&[reason]).inc();
+    }
+
+    /// The certificate of a caller was judged, or missed. Results are our own constants.
+    pub fn certificate_shown(&self, result: &'static str) {
+        let vec = &self.declared.client_certificates;
+        vec.with_label_values(&[result]).inc();
+    }
+
+    /// No connection could be accepted.
+    pub fn accept_failed(&self) {
+        self.declared.accept_errors.inc();
+    }
+
+    /// A panic has ended a connection.
+    pub fn connection_panicked(&self) {
+        self.declared.panics.inc();
+    }
+
     /// Gives tools labels of their own, as far as there is room: tools that are configured or that an upstream listed,
     /// never a name that only a caller used.
     pub fn learn_tools<'n>(&self, names: impl IntoIterator<Item = &'n str>) {
@@ -154,19 +195,14 @@ impl Metrics {
         }
     }
 
-    /// A tool call ended (R210).
-    pub fn tool_called(&self, name: &str, outcome: ToolOutcome, took: Duration) {
+    /// The handles of a tool, or of all that have none of their own.
+    pub fn tool(&self, name: &str) -> Arc<Tool> {
         let known = self.tools.known.load();
-        let tool = known.get(name).unwrap_or(&self.other_tool);
-        if let Some(counter) = tool.outcomes.get(outcome as usize) {
-            counter.inc();
-        }
-        tool.duration.observe(took.as_secs_f64());
+        Arc::clone(known.get(name).unwrap_or(&self.other_tool))
     }
 
     /// A method of the protocol was handled, by OpenTelemetry's name.
-    pub fn operation(&self, method: &str, took: Duration) {
-        let index = method_index(method);
+    pub fn operation(&self, Method(index): Method, took: Duration) {
         if let (Some(cell), Some(name)) = (self.methods.get(index), METHODS.get(index)) {
             cell.get_or_init(|| self.declared.operations.with_label_values(&[*name]))
                 .observe(took.as_secs_f64());
@@ -183,12 +219,10 @@ impl Metrics {
         Active::enter(&self.declared.active_streams)
     }
 
-    /// Something was redacted from what passed through, so many times. Kinds are our own constants.
-    pub fn redacted(&self, kind: &'static str, count: u32) {
-        self.declared
-            .redactions
-            .with_label_values(&[kind])
-            .inc_by(count.into());
+    /// So much was redacted since the start. Kinds are our own constants.
+    pub fn redacted(&self, kind: &'static str, total: u64) {
+        let counted = self.declared.redactions.with_label_values(&[kind]);
+        counted.inc_by(total.saturating_sub(counted.get()));
     }
 
     /// So many verification keys of an issuer are loaded. Issuers are named by the configuration.
@@ -205,12 +239,20 @@ impl Metrics {
         vec.with_label_values(&[issuer]).inc();
     }
 
-    /// The state of the audit trail: lines waiting, and failed writes since the start.
-    pub fn audit(&self, depth: usize, errors: u64) {
-        let depth = i64::try_from(depth).unwrap_or(i64::MAX);
-        self.declared.audit_depth.set(depth);
-        let counted = &self.declared.audit_errors;
-        counted.inc_by(errors.saturating_sub(counted.get()));
+    /// The state of the audit trail.
+    pub fn audit(&self, figures: &AuditFigures) {
+        let whole = |figure: usize| i64::try_from(figure).unwrap_or(i64::MAX);
+        let declared = &self.declared;
+        declared.audit_depth.set(whole(figures.depth));
+        declared.audit_bytes.set(whole(figures.bytes));
+        declared.audit_waiting.set(figures.waiting.as_secs_f64());
+        declared.audit_refusing.set(figures.refusing.into());
+        for (counted, count) in [
+            (&declared.audit_errors, figures.errors),
+            (&declared.audit_untidy, figures.untidy),
+        ] {
+            counted.inc_by(count.saturating_sub(counted.get()));
+        }
     }
 
     /// The certificate in use ends at this moment, in seconds since the Unix epoch (R075).
@@ -237,13 +279,13 @@ pub struct Route {
     duration: Histogram,
     upstream: Vec<IntCounter>,
     upstream_duration: Histogram,
+    upstream_state: IntGauge,
 }
 
 impl Route {
     /// A request ended (R209). `method` is the message's method, or `response`, or the HTTP method of an exchange
     /// without a message.
-    pub fn request(&self, method: &str, outcome: RequestOutcome, took: Duration) {
-        let method = method_index(method);
+    pub fn request(&self, Method(method): Method, outcome: RequestOutcome, took: Duration) {
         let cell = self
             .requests
             .get(method * RequestOutcome::ALL.len() + outcome as usize);
@@ -255,12 +297,32 @@ impl Route {
         self.duration.observe(took.as_secs_f64());
     }
 
+    /// The gauge of the route's circuit breaker.
+    pub fn upstream_gauge(&self) -> UpstreamGauge {
+        UpstreamGauge(self.upstream_state.clone())
+    }
+
     /// An exchange with the upstream ended.
     pub fn upstream(&self, outcome: UpstreamOutcome, took: Duration) {
         if let Some(counter) = self.upstream.get(outcome as usize) {
             counter.inc();
         }
         self.upstream_duration.observe(took.as_secs_f64());
+    }
+}
+
+/// How the circuit breaker of a route stands.
+#[derive(Clone, Debug)]
+pub struct UpstreamGauge(IntGauge);
+
+impl UpstreamGauge {
+    /// It stands like this.
+    pub fn set(&self, state: State) {
+        self.0.set(match state {
+            State::Closed => 0,
+            State::HalfOpen => 1,
+            State::Open => 2,
+        });
     }
 }
 
@@ -281,13 +343,33 @@ impl Drop for Active {
     }
 }
 
+/// A method by its place among those that have a label of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method(usize);
+
+impl Method {
+    /// The place of a method of the protocol, or of HTTP for an exchange without a message.
+    pub fn of(name: &str) -> Self {
+        Self(method_index(name))
+    }
+}
+
+/// The handles of one tool.
 #[derive(Debug)]
-struct Tool {
+pub struct Tool {
     outcomes: Vec<IntCounter>,
     duration: Histogram,
 }
 
 impl Tool {
+    /// A call ended (R210).
+    pub fn called(&self, outcome: ToolOutcome, took: Duration) {
+        if let Some(counter) = self.outcomes.get(outcome as usize) {
+            counter.inc();
+        }
+        self.duration.observe(took.as_secs_f64());
+    }
+
     fn resolve(declared: &Declared, name: &str) -> Self {
         Self {
             outcomes: ToolOutcome::ALL

@@ -12,17 +12,13 @@ fn r210_tools_that_callers_invent_are_counted_as_other() {
     let metrics = Metrics::new().unwrap();
     metrics.learn_tools(["clickup_task_create"]);
     for number in 0..1_000 {
-        metrics.tool_called(
-            &format!("invented_{number}"),
-            ToolOutcome::Denied,
-            Duration::ZERO,
-        );
+        metrics
+            .tool(&format!("invented_{number}"))
+            .called(ToolOutcome::Denied, Duration::ZERO);
     }
-    metrics.tool_called(
-        "clickup_task_create",
-        ToolOutcome::Success,
-        Duration::from_millis(40),
-    );
+    metrics
+        .tool("clickup_task_create")
+        .called(ToolOutcome::Success, Duration::from_millis(40));
     let text = metrics.render();
     assert!(!text.contains("invented"));
     assert_eq!(
@@ -49,7 +45,9 @@ fn labels_are_capped_in_number() {
         .collect();
     metrics.learn_tools(names.iter().map(String::as_str));
     for name in &names {
-        metrics.tool_called(name, ToolOutcome::Success, Duration::ZERO);
+        metrics
+            .tool(name)
+            .called(ToolOutcome::Success, Duration::ZERO);
         metrics.rate_limited(name, "minute");
     }
     let text = metrics.render();
@@ -66,8 +64,12 @@ fn unknown_methods_are_counted_as_other() {
     let metrics = Metrics::new().unwrap();
     let route = metrics.route("clickup");
     for method in ["tools/call", "canary/\"\n{}", "TOOLS/CALL"] {
-        route.request(method, RequestOutcome::Answered, Duration::from_millis(3));
-        metrics.operation(method, Duration::from_millis(3));
+        route.request(
+            Method::of(method),
+            RequestOutcome::Answered,
+            Duration::from_millis(3),
+        );
+        metrics.operation(Method::of(method), Duration::from_millis(3));
     }
     let text = metrics.render();
     assert!(!text.contains("canary"));
@@ -81,7 +83,11 @@ fn unknown_methods_are_counted_as_other() {
 fn r209_r212_r213_r075_each_event_is_counted_under_its_name() {
     let metrics = Metrics::new().unwrap();
     let route = metrics.route("clickup");
-    route.request("ping", RequestOutcome::Denied, Duration::from_millis(3));
+    route.request(
+        Method::of("ping"),
+        RequestOutcome::Denied,
+        Duration::from_millis(3),
+    );
     route.upstream(UpstreamOutcome::Timeout, Duration::from_secs(2));
     metrics.stage(Stage::Auth, Duration::from_micros(40));
     metrics.denied(Stage::Auth, "token_expired");
@@ -92,8 +98,16 @@ fn r209_r212_r213_r075_each_event_is_counted_under_its_name() {
     metrics.redacted("email", 3);
     metrics.jwks_loaded("okta", 2);
     metrics.jwks_failed("okta");
-    metrics.audit(5, 2);
-    metrics.audit(4, 3);
+    metrics.audit(&AuditFigures {
+        depth: 5,
+        errors: 2,
+        ..AuditFigures::default()
+    });
+    metrics.audit(&AuditFigures {
+        depth: 4,
+        errors: 3,
+        ..AuditFigures::default()
+    });
     metrics.certificate_expires(1_800_000_000);
     let text = metrics.render();
     for (series, expected) in [

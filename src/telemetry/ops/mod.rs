@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use crate::listener::wire::{Guard, Rules};
+
 /// Probes and one or two scrapers; whoever comes beyond that waits.
 const MAX_CONNECTIONS: usize = 32;
 
@@ -35,6 +37,13 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 
 /// The largest head of a request.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// How the octets of a connection are guarded, as they are at the public door.
+const RULES: Rules = Rules {
+    head_bytes: MAX_HEAD,
+    field_count: 100,
+    is_encrypted: false,
+};
 
 /// Where the operators' listener listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,14 +62,25 @@ impl Default for Settings {
 
 type Probe = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// The named conditions under which the gateway can take requests.
+/// Things of one kind, by name, and how they stand.
+struct Listing {
+    kind: &'static str,
+    /// How they usually stand.
+    usual: &'static str,
+    states: Box<dyn Fn() -> Vec<(String, &'static str)> + Send + Sync>,
+}
+
+/// The named conditions under which the gateway can take requests, and what else is worth listing beside them.
 #[derive(Default)]
-pub struct Readiness(Vec<(&'static str, Probe)>);
+pub struct Readiness {
+    conditions: Vec<(&'static str, Probe)>,
+    listings: Vec<Listing>,
+}
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.0.iter().map(|(name, _)| name))
+            .entries(self.conditions.iter().map(|(name, _)| name))
             .finish()
     }
 }
@@ -78,7 +98,24 @@ impl Readiness {
         name: &'static str,
         probe: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) -> Self {
-        self.0.push((name, Box::new(probe)));
+        self.conditions.push((name, Box::new(probe)));
+        self
+    }
+
+    /// Things of one kind that are listed by name, whether the gateway is ready or not: each in `/health`, and in `/readyz`
+    /// those that do not stand as usual.
+    #[must_use]
+    pub fn listing(
+        mut self,
+        kind: &'static str,
+        usual: &'static str,
+        states: impl Fn() -> Vec<(String, &'static str)> + Send + Sync + 'static,
+    ) -> Self {
+        self.listings.push(Listing {
+            kind,
+            usual,
+            states: Box::new(states),
+        });
         self
     }
 
@@ -86,7 +123,7 @@ impl Readiness {
     pub fn flag(&mut self, name: &'static str) -> Flag {
         let flag = Flag(Arc::new(AtomicBool::new(false)));
         let probed = flag.clone();
-        self.0.push((
+        self.conditions.push((
             name,
             Box::new(move || match probed.0.load(Ordering::Acquire) {
                 true => Ok(()),
@@ -98,7 +135,7 @@ impl Readiness {
 
     /// The conditions that do not hold, with their reasons.
     pub fn missing(&self) -> Vec<(&'static str, String)> {
-        self.0
+        self.conditions
             .iter()
             .filter_map(|(name, probe)| probe().err().map(|reason| (*name, reason)))
             .collect()
@@ -173,10 +210,17 @@ impl Ops {
     fn ready(&self) -> Response<Full<Bytes>> {
         let missing = self.readiness.missing();
         let names: Vec<_> = missing.iter().map(|(name, _)| *name).collect();
-        let body = match names.is_empty() {
+        let mut body = match names.is_empty() {
             true => "ready\n".to_owned(),
             false => format!("not ready: {}\n", names.join(", ")),
         };
+        for listing in &self.readiness.listings {
+            for (name, state) in (listing.states)() {
+                if state != listing.usual {
+                    body.push_str(&format!("{} {name}: {state}\n", listing.kind));
+                }
+            }
+        }
         reply(status(names.is_empty()), "text/plain; charset=utf-8", body)
     }
 
@@ -187,13 +231,20 @@ impl Ops {
             let state = reason.map_or("ok", |(_, reason)| reason.as_str());
             ((*name).to_owned(), Value::from(state))
         };
-        let conditions: Map<_, _> = self.readiness.0.iter().map(condition).collect();
+        let conditions: Map<_, _> = self.readiness.conditions.iter().map(condition).collect();
         let is_ready = missing.is_empty();
-        let body = json!({
+        let mut body = json!({
             "status": if is_ready { "ok" } else { "unavailable" },
             "version": env!("CARGO_PKG_VERSION"),
             "conditions": conditions,
         });
+        for listing in &self.readiness.listings {
+            let states = (listing.states)().into_iter();
+            let states: Map<_, _> = states.map(|(name, state)| (name, state.into())).collect();
+            if let Some(members) = body.as_object_mut() {
+                members.insert(listing.kind.to_owned(), states.into());
+            }
+        }
         reply(status(is_ready), "application/json", format!("{body}\n"))
     }
 
@@ -255,14 +306,21 @@ async fn converse(stream: TcpStream, ops: Arc<Ops>, place: OwnedSemaphorePermit)
     let on_loopback = stream
         .local_addr()
         .is_ok_and(|address| address.ip().is_loopback());
+    let (stream, findings) = Guard::new(stream, RULES);
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = match on_loopback && !names_this_machine(request.headers()) {
-            true => reply(
+        let is_foreign = on_loopback && !names_this_machine(request.headers());
+        let response = match (findings.of(&request), is_foreign) {
+            (Some(fault), _) => reply(
+                fault.status(),
+                "text/plain; charset=utf-8",
+                format!("no request: {fault}\n"),
+            ),
+            (None, true) => reply(
                 StatusCode::MISDIRECTED_REQUEST,
                 "text/plain; charset=utf-8",
                 "ask by address or as localhost\n".into(),
             ),
-            false => ops.answer(request.method(), request.uri().path()),
+            (None, false) => ops.answer(request.method(), request.uri().path()),
         };
         async move { Ok::<_, Infallible>(response) }
     });

@@ -37,7 +37,6 @@ async fn a_page_that_points_its_own_name_here_is_refused() {
         "evil.test:9464",
         "localhost.evil.test",
         "127.0.0.1.evil.test",
-        "",
     ] {
         let answer = ask_as(address, "GET /metrics", host).await;
         assert!(answer.starts_with("HTTP/1.1 421"), "{host}: {answer}");
@@ -70,6 +69,27 @@ async fn other_paths_and_verbs_are_refused() {
             answer.starts_with(&format!("HTTP/1.1 {status}")),
             "{request}: {answer}"
         );
+    }
+}
+
+#[tokio::test]
+async fn octets_that_are_no_request_are_refused_here_too() {
+    let (address, _stop, _server) = serving(Ops::new(Readiness::new(), String::new)).await;
+    for (request, host, status) in [
+        ("GET /healthz", "", "400"),
+        ("GET /healthz", "localhost\r\nHost: localhost", "400"),
+        ("GET /healthz", "localhost\r\nX: a\r\n b", "400"),
+        ("GET /healthz", "localhost\r\nContent-Length: 5", "400"),
+        ("GET /healthz", "localhost\nX: a", "400"),
+        ("GET *", "localhost", "400"),
+        ("GET /healthz HTTP/2.0\r\n", "localhost", "505"),
+    ] {
+        let answer = ask_as(address, request, host).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{request} {host:?}: {answer}"
+        );
+        assert!(answer.contains("connection: close"), "{answer}");
     }
 }
 

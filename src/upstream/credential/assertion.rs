@@ -21,7 +21,7 @@ use crate::secret::Secret;
 const LIFE: i64 = 60;
 
 /// A private key and its name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KeySettings {
     /// PEM file with an RSA, P-256 or Ed25519 key (PKCS#8; RSA also PKCS#1).
     pub file: PathBuf,

@@ -21,7 +21,7 @@ use crate::trust::TrustError;
 use crate::units::ByteSize;
 
 /// A token endpoint and who we are there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct EndpointSettings {
     /// Its address: https, or http on the loopback.
     pub url: String,
@@ -59,7 +59,7 @@ impl EndpointSettings {
 }
 
 /// How a client proves who it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ClientAuth {
     /// It does not.
     None,

@@ -46,7 +46,7 @@ use personal::Personal;
 use slots::{Print, Slots};
 
 /// What an upstream is shown.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Where it stands.
     pub form: Form,
@@ -68,7 +68,7 @@ impl Settings {
 }
 
 /// What kind of credential an upstream is shown.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// The operator's, the same for everybody.
     Static(Secret<String>),
@@ -93,7 +93,7 @@ pub enum Kind {
 }
 
 /// The user's own credential of a provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PerUser {
     /// The configured name of the provider.
     pub provider: String,
@@ -104,7 +104,7 @@ pub struct PerUser {
 }
 
 /// What proves the user to a token endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// The user's own credential.
     Stored(PerUser),

@@ -99,6 +99,11 @@ impl Client {
         Self::with(tls_config(ca_file), http, Place(address))
     }
 
+    /// With TLS of the test's own making, and every name without a port leads to this address.
+    pub(crate) fn with_tls(address: SocketAddr, tls: ClientConfig, http: Http) -> Self {
+        Self::with(tls, http, Place(address))
+    }
+
     /// The same as one of many callers: over HTTP/1.1 from an address of its own, of those that all lead to this machine.
     pub(crate) fn from(source: Ipv4Addr, address: SocketAddr, ca_file: &Path) -> Self {
         assert!(source.is_loopback());

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sallygate::audit::disk::{Disk, Machine};
 use sallygate::auth::ResourceId;
 use sallygate::auth::mint::{Grant, Mint, Minted};
 use sallygate::clock::Clock;
@@ -35,6 +36,9 @@ const GENEROUS: &str = "quotas:
     enterprise: { per_minute: 1000000 }
 ";
 
+/// Tests about failures make many of them in a row; only those about the breaker want one.
+const NO_BREAKER: &str = "      breaker: { off: true }\n";
+
 /// What a test wants of its gateway.
 pub(crate) struct Plan {
     dir: TempDir,
@@ -49,6 +53,7 @@ pub(crate) struct Plan {
     waits: Waits,
     clock: Clock,
     keys: Option<Arc<dyn Keys>>,
+    disk: Arc<dyn Disk>,
 }
 
 impl Plan {
@@ -71,6 +76,7 @@ impl Plan {
             },
             clock: Clock::system(),
             keys: None,
+            disk: Arc::new(Machine),
         }
     }
 
@@ -157,6 +163,12 @@ impl Plan {
         self
     }
 
+    /// The disk under the audit trail.
+    pub(crate) fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
     /// Starts the fake and the gateway.
     pub(crate) async fn start(self) -> Rig {
         let upstream = FakeUpstream::start().await;
@@ -170,14 +182,15 @@ impl Plan {
         std::fs::write(&file, self.yaml(&url)).unwrap();
         let (config, _) = config::load(&file, &self.environment)
             .unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
-        let gateway = Gateway::start_keeping(&config, self.clock.clone(), self.waits, self.keys)
+        let parts = (self.keys, self.disk);
+        let gateway = Gateway::start_on(&config, self.clock.clone(), self.waits, parts)
             .await
             .unwrap_or_else(|error| panic!("{error:?}"));
         Rig {
             mint: Mint::new(&gateway::own_tokens(&config).unwrap(), self.clock).unwrap(),
             address: gateway.address,
             ops_address: gateway.ops_address,
-            ca_file: gateway.ca_file.clone().unwrap(),
+            ca_file: gateway.ca_file.clone().unwrap_or_default(),
             gateway: Some(gateway),
             config,
             upstream,
@@ -188,8 +201,10 @@ impl Plan {
     fn yaml(&self, url: &str) -> String {
         let routes = self.routes.clone().unwrap_or_else(|| {
             format!(
-                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}",
-                self.route, self.upstream
+                "routes:\n  - name: default\n    path: /mcp\n{}    upstream:\n      url: {url}\n{}{}",
+                self.route,
+                self.upstream,
+                if self.upstream.contains("breaker:") { "" } else { NO_BREAKER }
             )
         });
         format!(

@@ -5,6 +5,7 @@
 pub(crate) mod audit;
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod mcp;
 pub(crate) mod piecemeal;
@@ -14,6 +15,8 @@ pub(crate) mod raw;
 #[allow(dead_code, reason = "shared with the unit tests")]
 #[path = "../../support/redis.rs"]
 pub(crate) mod redis;
+pub(crate) mod saboteur;
+pub(crate) mod saboteur_h2;
 #[path = "../../support/signer.rs"]
 pub(crate) mod signer;
 pub(crate) mod sse;

@@ -62,9 +62,12 @@ impl Connection {
 
     /// TLS for `localhost` with HTTP/1.1.
     pub(crate) async fn open_tls(address: SocketAddr, ca_file: &Path) -> Self {
-        let stream = wait::soon("a connection", TcpStream::connect(address))
-            .await
-            .unwrap();
+        let stream = wait::soon("a connection", TcpStream::connect(address)).await;
+        Self::tls_over(stream.unwrap(), ca_file).await
+    }
+
+    /// The same over a socket that a test has prepared.
+    pub(crate) async fn tls_over(stream: TcpStream, ca_file: &Path) -> Self {
         let mut config = tls_config(ca_file);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from("localhost").unwrap();
@@ -79,6 +82,16 @@ impl Connection {
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.wire.write_all(bytes.as_ref()).await;
         let _ = self.wire.flush().await;
+    }
+
+    /// Says that nothing more will be sent.
+    pub(crate) async fn finish(&mut self) {
+        let _ = self.wire.shutdown().await;
+    }
+
+    /// Takes one byte, and says whether there was one.
+    pub(crate) async fn take_one(&mut self) -> bool {
+        self.wire.read_u8().await.is_ok()
     }
 
     /// Reads until the text has come, and answers everything up to its end.

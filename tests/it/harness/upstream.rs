@@ -222,7 +222,8 @@ impl FakeUpstream {
 
     async fn start_tls_with(cert_file: &Path, key_file: &Path, clients: Option<&Path>) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let certs = vec![CertificateDer::from_pem_file(cert_file).unwrap()];
+        let certs = CertificateDer::pem_file_iter(cert_file).unwrap();
+        let certs = certs.collect::<Result<_, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_file(key_file).unwrap();
         let verifier = clients.map(|ca_file| {
             let mut roots = RootCertStore::empty();

@@ -172,3 +172,75 @@ async fn an_answer_of_the_tool_itself_is_never_taken_for_an_unknown_one() {
         assert_eq!(reply.text(), body.to_string());
     }
 }
+
+#[tokio::test]
+async fn hidden_prompts_and_resources_are_answered_as_ones_that_the_upstream_does_not_know() {
+    let rig = ruled().start().await;
+    let caller = rig.caller("alice");
+    let said = |code: i64, text: &str| json!({"jsonrpc": "2.0", "id": 1, "error": {"code": code, "message": text}});
+    let sse = |body: &Value| {
+        Answer::bytes(format!("data: {body}\n\n")).header("content-type", "text/event-stream")
+    };
+    for (method, member, hidden, unknown, words) in [
+        (
+            "prompts/get",
+            "name",
+            "secret_prompt",
+            "absent_prompt",
+            vec![
+                said(-32602, "MCP error -32602: Prompt absent_prompt not found"),
+                said(0, "Unknown prompt: absent_prompt"),
+                said(-32601, "Method not found"),
+            ],
+        ),
+        (
+            "resources/read",
+            "uri",
+            "secret://notes",
+            "absent://notes",
+            vec![
+                said(-32002, "Resource not found"),
+                said(0, "Unknown resource: absent://notes"),
+                said(
+                    -32602,
+                    "MCP error -32602: Resource absent://notes not found",
+                ),
+            ],
+        ),
+    ] {
+        for body in &words {
+            for form in 0..4 {
+                let answer = || match form {
+                    0 => Answer::json(body),
+                    1 => Answer::json(body).with_status(404),
+                    2 => Answer::json(body)
+                        .with_status(400)
+                        .header("retry-after", "1"),
+                    _ => sse(body),
+                };
+                for modern in [true, false] {
+                    let draft = |name: &str| {
+                        let params = json!({ member: name });
+                        match modern {
+                            true => caller.modern_draft(method, params),
+                            false => caller.legacy_draft(method, params),
+                        }
+                    };
+                    rig.upstream.will(answer());
+                    let known = caller.send(draft(unknown)).await;
+                    rig.upstream.will_nothing();
+                    let covered = caller.send(draft(hidden)).await;
+                    let plain = |reply: &Reply, name: &str| {
+                        let (status, headers, body) = shown(reply);
+                        (status, headers, body.replace(name, "{name}"))
+                    };
+                    assert_eq!(
+                        plain(&known, unknown),
+                        plain(&covered, hidden),
+                        "{body} {modern}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -340,7 +340,10 @@ async fn a_long_answer_that_is_torn_is_not_passed_on_as_whole() {
     let (answer, feed) = Answer::stream("application/json");
     rig.upstream.will(answer);
     let draft = caller.modern_draft("tools/call", json!({"name": "echo"}));
-    let (answer, ()) = tokio::join!(caller.attempt(draft), feed.send("x".repeat(5000)));
+    let (answer, ()) = tokio::join!(
+        caller.attempt(draft),
+        feed.send(format!("{{{}", " ".repeat(5000)))
+    );
     feed.tear().await;
     let body = http_body_util::BodyExt::collect(answer.unwrap().into_body()).await;
     assert!(body.is_err());

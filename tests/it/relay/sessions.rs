@@ -137,7 +137,10 @@ async fn r013_the_owner_uses_the_session_with_any_of_its_tokens() {
         )
         .in_session(sealed);
     for draft in uses(&again) {
-        rig.upstream.will(Answer::json(&result(&json!({}))));
+        rig.upstream.will(match *draft.method() == Method::GET {
+            true => Answer::bytes("").header("content-type", "text/event-stream"),
+            false => Answer::json(&result(&json!({}))),
+        });
         assert_eq!(again.send(draft).await.status, 200);
     }
     for seen in &rig.upstream.seen()[2..] {

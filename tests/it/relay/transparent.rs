@@ -53,11 +53,17 @@ async fn mcp_authorization_the_callers_credentials_never_reach_the_upstream() {
                 "priority",
                 "accept-encoding",
                 "x-http-method-override",
-                "mcp_name",
+                "my_name",
             ] {
                 set(&mut draft, name, CANARY);
             }
-            assert_eq!(caller.send(draft).await.status, 200);
+            // A GET is answered by a stream or not at all.
+            let status = if draft.method() == Method::GET {
+                502
+            } else {
+                200
+            };
+            assert_eq!(caller.send(draft).await.status, status);
         }
         for seen in rig.upstream.seen() {
             assert!(!seen.mentions(&token), "{seen:?}");
@@ -239,7 +245,11 @@ async fn an_answer_that_comes_in_pieces_passes_in_pieces() {
     let caller = rig.caller("alice");
     let (answer, feed) = Answer::stream("application/json");
     rig.upstream.will(answer);
-    let opening = caller.attempt(caller.modern_draft("prompts/get", json!({"name": "greet"})));
+    let opening = caller.attempt(caller.legacy_draft(
+        "completion/complete",
+        json!({
+        "ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "a", "value": "b"}}),
+    ));
     let fed = feed.send("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":");
     let (answer, ()) = tokio::join!(opening, fed);
     let mut body = answer.unwrap().into_body();

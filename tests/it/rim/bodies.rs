@@ -115,6 +115,7 @@ async fn a_coded_body_is_answered_415_whatever_the_coding() {
             refused.json()["error"]["code"],
             "unsupported_content_encoding"
         );
+        assert_eq!(refused.header("accept-encoding"), Some("identity"));
     }
     goes_on(&rig).await;
 }

