@@ -127,12 +127,31 @@ impl Value {
             return None;
         }
         let rest = bytes.get(from..)?;
-        let to = from + Self::length(rest, quote, escaped, ground == Ground::Line);
+        let mut to = from + Self::length(rest, quote, escaped, ground == Ground::Line);
+        if quote.is_none() && ground == Ground::Sure {
+            to += Self::behind_scheme(bytes.get(from..to)?, bytes.get(to..)?);
+        }
         (to > from).then_some(Self {
             from,
             to,
             quoted: quote.is_some(),
         })
+    }
+
+    /// How much further a bare value goes that so far is the name of a scheme: `token=Bearer x`. Left behind alone, the
+    /// credentials would no longer be known as such.
+    fn behind_scheme(value: &[u8], rest: &[u8]) -> usize {
+        const SCHEMES: [&[u8]; 3] = [b"bearer", b"basic", b"dpop"];
+        if !SCHEMES.iter().any(|name| name.eq_ignore_ascii_case(value)) {
+            return 0;
+        }
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+        let blanks = rest.iter().take_while(is_blank).count();
+        let credentials = rest.get(blanks..).unwrap_or_default();
+        match Self::length(credentials, None, false, false) {
+            0 => 0,
+            length => blanks + length,
+        }
     }
 
     /// A quoted value runs to its quote; a bare one to the next blank or delimiter, or to the end of its line.

@@ -369,3 +369,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn r222_a_scheme_behind_a_secret_name_does_not_leave_its_credentials_behind() {
+    for (written, kept) in [
+        (
+            "authorization=Bearer canary-not-a-real-token-0123 end",
+            "authorization=[REDACTED] end",
+        ),
+        (
+            "password= Bearer canary-not-a-real-token-0123",
+            "password= [REDACTED]",
+        ),
+        ("token=BASIC\tY2FuYXJ5 &a=b", "token=[REDACTED] &a=b"),
+        ("api_key: dpop  canary", "api_key: [REDACTED]"),
+        ("password=bearer", "password=[REDACTED]"),
+        ("password=bearer ", "password=[REDACTED] "),
+        ("password=bearer, hunter", "password=[REDACTED], hunter"),
+    ] {
+        assert_eq!(text(written), kept, "{written}");
+    }
+}
