@@ -21,7 +21,7 @@ pub(crate) fn limits(criterion: &mut Criterion) {
         ..limits::Settings::default()
     };
     criterion.bench_function("limits/arm", |bench| {
-        bench.iter(|| limits::arm(black_box(&head), &settings).unwrap());
+        bench.iter(|| limits::arm(black_box(&head), true, &settings).unwrap());
     });
 }
 

@@ -9,6 +9,7 @@ use sallygate::clock::{Clock, Timestamp};
 use sallygate::redact;
 use sallygate::secret::Secret;
 use sallygate::stage::Stage;
+use sallygate::telemetry::metrics::Method;
 use sallygate::telemetry::{Metrics, RequestOutcome, ToolOutcome, UpstreamOutcome};
 use serde_json::json;
 use tokio::runtime::Builder;
@@ -100,9 +101,11 @@ pub(crate) fn metrics(criterion: &mut Criterion) {
                 metrics.stage(black_box(stage), took);
             }
             metrics.policy_decided(true);
-            metrics.tool_called(black_box("task_00_read"), ToolOutcome::Success, took);
+            let tool = metrics.tool(black_box("task_00_read"));
+            tool.called(ToolOutcome::Success, took);
             route.upstream(UpstreamOutcome::Answered, took);
-            route.request("tools/call", RequestOutcome::Answered, took);
+            let method = Method::of(black_box("tools/call"));
+            route.request(method, RequestOutcome::Answered, took);
         });
     });
 }
