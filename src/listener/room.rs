@@ -155,9 +155,8 @@ mod tests {
 
     #[test]
     fn streams_and_visits_give_their_place_among_the_requests_back() {
-        let moves: [fn(&Place) -> Result<(), NoRoom>; 2] =
-            [Place::among_streams, Place::among_visits];
-        for moves in moves {
+        type Move = fn(&Place) -> Result<(), NoRoom>;
+        for moves in [Place::among_streams as Move, Place::among_visits] {
             let rooms = Rooms::new(1, 1);
             let first = rooms.enter().unwrap();
             moves(&first).unwrap();

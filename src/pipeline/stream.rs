@@ -4,16 +4,17 @@
 //! every stream of its principal, whatever it answers.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::stream::unfold;
 use http::Response;
 use http::request::Parts;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::body::ReplyBody;
 use super::current::{Over, Succession};
@@ -27,6 +28,9 @@ use crate::upstream::UpstreamError;
 
 /// A comment line: it means nothing to the client and keeps the stream open (MCP transport; HTML section 9.2.7).
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
+
+/// Events that came together go on together up to this size: one record of TLS.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// How a stream is kept alive and ended.
 #[derive(Clone, Debug)]
@@ -64,14 +68,6 @@ async fn replaced(succession: &mut Option<Succession>) {
     }
 }
 
-/// Waits until a stream has to end because its set was replaced.
-async fn outlived(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Waits until the principal of the lens may no longer act.
 async fn revoked(watch: &mut Option<Watch>, lens: &Lens) -> AuthError {
     match watch {
@@ -103,8 +99,8 @@ enum Step {
     Data(Bytes),
     End,
     KeepAlive,
-    /// Another set is in force.
-    Replaced,
+    /// Something changed that has to be looked at: another set is in force, or time has passed.
+    Again,
     Over(Over),
 }
 
@@ -122,6 +118,8 @@ struct Relay {
     /// How long one event may take.
     total: Duration,
     spoke: Instant,
+    /// Rings when time may have come for something, or before: it is set again when it rang, not at every event.
+    alarm: Pin<Box<Sleep>>,
     ready: VecDeque<Bytes>,
     /// Whether the response that the caller waits for has come by.
     answered: bool,
@@ -143,6 +141,7 @@ impl Relay {
             heard: now,
             half: None,
             spoke: now,
+            alarm: Box::pin(sleep_until(now)),
             ready: VecDeque::new(),
             answered: false,
             ended: false,
@@ -163,7 +162,7 @@ impl Relay {
                     self.cut(&over);
                     break;
                 }
-                Step::Replaced => continue,
+                Step::Again => continue,
                 Step::KeepAlive => break,
             }
             // All that has arrived is looked at: what stayed in the reader would wait for bytes that may never come.
@@ -184,7 +183,7 @@ impl Relay {
     /// The next piece for the caller.
     async fn next(&mut self) -> Option<Result<Bytes, UpstreamError>> {
         loop {
-            if let Some(piece) = self.ready.pop_front() {
+            if let Some(piece) = self.take() {
                 self.spoke = Instant::now();
                 return Some(Ok(piece));
             }
@@ -201,12 +200,29 @@ impl Relay {
         }
     }
 
+    /// What is ready, in one piece where it is several short ones: what came together goes on together.
+    fn take(&mut self) -> Option<Bytes> {
+        let first = self.ready.pop_front()?;
+        if self.ready.is_empty() || first.len() > PIECE_BYTES {
+            return Some(first);
+        }
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+        piece.extend_from_slice(&first);
+        while let Some(next) = self.ready.front()
+            && piece.len() + next.len() <= PIECE_BYTES
+        {
+            piece.extend_from_slice(next);
+            self.ready.pop_front();
+        }
+        Some(piece.freeze())
+    }
+
     async fn advance(&mut self) -> Result<(), UpstreamError> {
         match self.step().await? {
             Step::KeepAlive => self.ready.push_back(KEEP_ALIVE),
             Step::End => self.ended = true,
             Step::Over(over) => self.cut(&over),
-            Step::Replaced => {}
+            Step::Again => {}
             Step::Data(data) => {
                 self.reader.feed(&data);
                 while let Some(event) = self.event()? {
@@ -248,9 +264,14 @@ impl Relay {
         {
             return Ok(Step::Over(over));
         }
-        let outlives = self.pace.succession.as_ref().and_then(Succession::until);
-        let patience = self.patience();
+        if let Some(step) = self.overdue(Instant::now())? {
+            return Ok(step);
+        }
+        self.set_alarm();
+        // The upstream is asked first: while it has something to say nobody else needs to be heard, since all that must not
+        // wait was looked at above.
         tokio::select! {
+            biased;
             frame = self.body.frame() => match frame {
                 None => Ok(Step::End),
                 Some(Err(_)) => Err(UpstreamError::BodyBroken),
@@ -259,15 +280,53 @@ impl Relay {
                     Ok(Step::Data(frame.into_data().unwrap_or_default()))
                 }
             },
-            () = sleep_until(self.authority) => Ok(Step::End),
-            () = sleep_until(self.spoke + self.pace.keep_alive) => Ok(Step::KeepAlive),
-            () = sleep_until(patience) => Err(UpstreamError::IdleTimeout),
+            () = self.alarm.as_mut() => self.rang(),
             _ = self.pace.draining.changed(), if drained => Ok(Step::End),
             error = revoked(&mut self.pace.revoked, &self.lens) => Ok(Step::Over(Over::Refused(error))),
-            () = replaced(&mut self.pace.succession) => Ok(Step::Replaced),
-            () = outlived(outlives), if drained => Ok(Step::End),
-            () = outlived(outlives) => Ok(Step::Over(Over::TimeUp)),
+            () = replaced(&mut self.pace.succession) => Ok(Step::Again),
         }
+    }
+
+    /// When a stream has to end because its set was replaced.
+    fn outlives(&self) -> Option<Instant> {
+        self.pace.succession.as_ref().and_then(Succession::until)
+    }
+
+    /// What may not wait for a pause of the upstream.
+    fn overdue(&self, now: Instant) -> Result<Option<Step>, UpstreamError> {
+        if self.half.is_some_and(|half| now >= half + self.total) {
+            return Err(UpstreamError::IdleTimeout);
+        }
+        if now >= self.authority {
+            return Ok(Some(Step::End));
+        }
+        Ok(match self.outlives() {
+            Some(until) if now >= until && self.lens.is_long_lived() => Some(Step::End),
+            Some(until) if now >= until => Some(Step::Over(Over::TimeUp)),
+            _ => None,
+        })
+    }
+
+    /// Sees to it that the alarm rings when something is due, or before.
+    fn set_alarm(&mut self) {
+        let speak = self.spoke + self.pace.keep_alive;
+        let due = speak.min(self.patience()).min(self.authority);
+        let due = self.outlives().map_or(due, |until| due.min(until));
+        if self.alarm.is_elapsed() || self.alarm.deadline() > due {
+            self.alarm.as_mut().reset(due);
+        }
+    }
+
+    /// The alarm rang while the upstream had nothing to say.
+    fn rang(&self) -> Result<Step, UpstreamError> {
+        let now = Instant::now();
+        if now >= self.patience() {
+            return Err(UpstreamError::IdleTimeout);
+        }
+        Ok(match now >= self.spoke + self.pace.keep_alive {
+            true => Step::KeepAlive,
+            false => Step::Again,
+        })
     }
 
     /// Looks at one event and puts what the caller may see of it in the queue.

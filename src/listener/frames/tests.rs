@@ -15,23 +15,22 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn guarded() -> (
-    DuplexStream,
-    Guard<DuplexStream, impl FnMut(&'static str) + Unpin>,
-    std::sync::mpsc::Receiver<&'static str>,
-    Closing,
-) {
+/// What was reported.
+type Heard = std::sync::mpsc::Receiver<&'static str>;
+/// Where it is reported.
+type Say = Box<dyn FnMut(&'static str)>;
+
+fn guarded() -> (DuplexStream, Guard<DuplexStream, Say>, Heard, Closing) {
     let (peer, io) = duplex(1 << 20);
     let (say, heard) = std::sync::mpsc::channel();
     let closing = Closing::default();
     let budget = Budget::new(100, 80 * 1024);
-    let guard = Guard::new(io, budget, closing.clone(), move |reason| {
-        say.send(reason).unwrap();
-    });
+    let say: Say = Box::new(move |reason| say.send(reason).unwrap());
+    let guard = Guard::new(io, budget, closing.clone(), say);
     (peer, guard, heard, closing)
 }
 
-fn reports(heard: &std::sync::mpsc::Receiver<&'static str>) -> Reports {
+fn reports(heard: &Heard) -> Reports {
     heard.try_iter().collect()
 }
 

@@ -270,8 +270,8 @@ impl Ops {
         }
         let note = |(name, note): (&str, String)| (name.to_owned(), Value::from(note));
         let notes: Map<_, _> = self.readiness.notes().into_iter().map(note).collect();
-        if !notes.is_empty() {
-            body["notes"] = notes.into();
+        if let (false, Some(members)) = (notes.is_empty(), body.as_object_mut()) {
+            members.insert("notes".to_owned(), notes.into());
         }
         reply(status(is_ready), "application/json", format!("{body}\n"))
     }

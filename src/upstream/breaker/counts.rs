@@ -94,7 +94,7 @@ impl Counts {
 }
 
 fn ticks(at: Duration) -> u64 {
-    u64::try_from(at.as_millis()).unwrap_or(u64::MAX) / TICK_MILLIS & BEGAN_MASK
+    (u64::try_from(at.as_millis()).unwrap_or(u64::MAX) / TICK_MILLIS) & BEGAN_MASK
 }
 
 #[cfg(test)]

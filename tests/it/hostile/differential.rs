@@ -137,7 +137,10 @@ fn ask(program: &str, script: &str, questions: &[Value]) -> Option<Vec<Value>> {
             !ci,
             "{program} is missing, and under CI nothing may be skipped"
         );
-        eprintln!("skipped: {program} is not installed, so {script} was not asked");
+        #[expect(clippy::print_stderr, reason = "who reads the run has to know")]
+        {
+            eprintln!("skipped: {program} is not installed, so {script} was not asked");
+        }
         return None;
     };
     assert!(output.status.success(), "{program}: {}", output.status);
