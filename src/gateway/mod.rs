@@ -1,6 +1,7 @@
 //! The composition root: makes running parts out of a configuration, binds the sockets, and takes everything down again
 //! in order. Whatever is wrong is found before the first connection is accepted.
 
+mod care;
 mod credential;
 mod identity;
 mod settings;
@@ -8,7 +9,7 @@ mod translate;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -459,7 +460,7 @@ fn readiness(pipeline: &Arc<Pipeline>, revocations: &Arc<Revocations>) -> (Readi
             }
         });
     let upstreams = Arc::clone(pipeline);
-    readiness = readiness.when("upstreams", move || all_left_alone(&upstreams.routes));
+    readiness = readiness.when("upstreams", move || care::all_left_alone(&upstreams.routes));
     let listed = Arc::clone(pipeline);
     readiness = readiness.listing("upstream", State::Closed.name(), move || {
         let state = |route: &Arc<Route>| (route.name().to_owned(), route.breaker().state().name());
@@ -467,33 +468,6 @@ fn readiness(pipeline: &Arc<Pipeline>, revocations: &Arc<Revocations>) -> (Readi
     });
     let serving = readiness.flag("serving");
     (readiness, serving)
-}
-
-/// A gateway that can send nothing to anybody is not ready. While a wait lasts, that is: when it is over a request has to
-/// come, or nobody would find out that the upstream is back.
-fn all_left_alone(routes: &[Arc<Route>]) -> Result<(), String> {
-    let open = |route: &Arc<Route>| route.breaker().state() == State::Open;
-    if routes.is_empty() || !routes.iter().all(open) {
-        return Ok(());
-    }
-    let names: Vec<_> = routes.iter().map(|route| route.name()).collect();
-    Err(format!("left alone after failures: {}", names.join(", ")))
-}
-
-/// Looks after the upstream of a route as long as the route is there.
-async fn look_after(route: Weak<Route>) {
-    loop {
-        let every = {
-            let Some(route) = route.upgrade() else { return };
-            let Some(checkup) = route.upstream().checkup() else {
-                return;
-            };
-            // What follows from it the breaker knows.
-            let _ = checkup.look(route.breaker()).await;
-            checkup.every()
-        };
-        tokio::time::sleep(every).await;
-    }
 }
 
 /// What runs beside the requests: the operator's listener, fresh keys, and the figures that nobody pushes.
@@ -578,7 +552,11 @@ fn background(
             tokio::time::sleep(OBSERVE).await;
         }
     };
-    let looked_after = pipeline.routes.iter().map(Arc::downgrade).map(look_after);
+    let looked_after = pipeline
+        .routes
+        .iter()
+        .map(Arc::downgrade)
+        .map(care::look_after);
     let mut tasks = vec![
         tokio::spawn(ops),
         tokio::spawn(fresh),
