@@ -15,13 +15,13 @@ pub struct Glance {
     pub task: bool,
 }
 
-/// The members under which lists stand, each with the quote that ends its name.
-const LISTS: [&[u8]; 5] = [
-    b"tools\"",
-    b"prompts\"",
-    b"resources\"",
-    b"resourceTemplates\"",
-    b"tasks\"",
+/// The members under which lists stand.
+const LISTS: [&str; 5] = [
+    "tools",
+    "prompts",
+    "resources",
+    "resourceTemplates",
+    "tasks",
 ];
 
 /// Looks at a message of the upstream.
@@ -41,13 +41,27 @@ pub fn glance(message: &[u8]) -> Glance {
             Some(b'e') => seen.failure |= after.starts_with(b"error\""),
             Some(b'i') => seen.failure |= is_marked(after),
             Some(b't') if after.starts_with(b"taskId\"") => seen.task = true,
-            Some(b't' | b'p' | b'r') => {
-                seen.list |= LISTS.iter().any(|name| after.starts_with(name));
+            Some(b't' | b'p' | b'r' | b'T' | b'P' | b'R') => {
+                seen.list |= LISTS.iter().any(|name| is_named(after, name));
             }
             _ => {}
         }
     }
     seen
+}
+
+/// Whether a name that begins here is this one for some reader: many match without regard to case, and Go's takes `ſ` for
+/// `s` and the Kelvin sign for `k` as well.
+fn is_named(mut after: &[u8], name: &str) -> bool {
+    for letter in name.bytes() {
+        after = match (letter, after) {
+            (b's', [0xc5, 0xbf, rest @ ..]) | (b'k', [0xe2, 0x84, 0xaa, rest @ ..]) => rest,
+            (letter, [first, rest @ ..]) if first.eq_ignore_ascii_case(&letter) => rest,
+            _ => return false,
+        };
+    }
+    // A reader written in C stops at a NUL.
+    matches!(after.first(), Some(b'"' | 0))
 }
 
 /// Whether this is the name `isError` with any value but one that begins as `false` does.
@@ -93,6 +107,17 @@ mod tests {
         ] {
             let answer = format!(r#"{{"result":{{"{list}":[]}}}}"#);
             assert!(glance(answer.as_bytes()).list, "{list}");
+            let shouted = format!(r#"{{"result":{{"{}":[]}}}}"#, list.to_uppercase());
+            assert!(glance(shouted.as_bytes()).list, "{shouted}");
+        }
+        for imitation in [
+            "tool\u{17f}",
+            "ta\u{17f}\u{212a}\u{17f}",
+            "Resources",
+            "PROMPT\u{17f}",
+        ] {
+            let answer = format!(r#"{{"result":{{"{imitation}":[]}}}}"#);
+            assert!(glance(answer.as_bytes()).list, "{imitation}");
         }
         for failure in [
             r#"{"error":{}}"#,

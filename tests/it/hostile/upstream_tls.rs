@@ -172,7 +172,7 @@ async fn the_key_of_the_authority_is_no_pin_for_what_it_signs() {
     let of_authority = pin(authority.issuer.key());
     assert_refused(
         &before(plan, &leaf, &[pins(&[&of_authority])]).await,
-        "pinned",
+        "NotPinned",
     )
     .await;
 }

@@ -62,8 +62,9 @@ async fn r524_health_is_told_to_everybody_and_says_nothing_of_what_lies_behind()
     assert_eq!(health["status"], "ok");
     assert_eq!(
         health["conditions"],
-        json!({"audit": "ok", "revocations": "ok", "keys": "ok", "serving": "ok"})
+        json!({"audit": "ok", "revocations": "ok", "keys": "ok", "upstreams": "ok", "serving": "ok"})
     );
+    assert_eq!(health["upstream"], json!({"default": "closed"}));
 }
 
 #[tokio::test]
