@@ -215,11 +215,11 @@ async fn a_disk_that_does_not_answer_refuses_at_once_after_the_deadline_and_lose
     everything_is_written(&mut rig, &served).await;
 }
 
-/// The same on a real file system that is full and then read-only. It has to be mounted, so it runs where that is allowed:
+/// The same on a real file system that fills up, three times. It has to be mounted, so it runs where that is allowed:
 /// `cargo test --test it real_file_system -- --ignored`.
 #[tokio::test]
 #[ignore = "mounts a file system, for which it has to be run by the superuser"]
-async fn a_real_file_system_that_fills_up_and_turns_read_only_is_survived() {
+async fn a_real_file_system_that_fills_up_is_survived() {
     let home = tempfile::tempdir().unwrap();
     let place = home.path().to_str().unwrap();
     let mounted =
@@ -231,11 +231,9 @@ async fn a_real_file_system_that_fills_up_and_turns_read_only_is_survived() {
     let mut served = Vec::new();
     let ballast = home.path().join("ballast");
     let caller = rig.caller("alice");
-    for mode in ["full", "read-only", "full"] {
-        match mode {
-            "full" => drop(fs::write(&ballast, vec![0; 512 * 1024])),
-            _ => mounted(&["-o", "remount,ro,size=256k", place]),
-        }
+    for _ in 0..3 {
+        // As much as fits.
+        let _ = fs::write(&ballast, vec![0; 512 * 1024]);
         wait::until("a refusal", async || {
             let reply = caller.call("echo", json!({})).await;
             match reply.status.as_u16() {
@@ -245,7 +243,6 @@ async fn a_real_file_system_that_fills_up_and_turns_read_only_is_survived() {
             None
         })
         .await;
-        mounted(&["-o", "remount,rw,size=256k", place]);
         let _ = fs::remove_file(&ballast);
         until_served(&rig, &mut served).await;
     }

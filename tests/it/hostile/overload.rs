@@ -54,7 +54,7 @@ async fn r045_past_the_bound_new_work_is_shed_at_once_and_admitted_work_is_finis
         for _ in 0..2 {
             let (answer, feed) = Answer::stream("application/json");
             rig.upstream.will(answer);
-            let call = caller.legacy_draft("prompts/get", json!({"name": "greet"}));
+            let call = caller.legacy_draft("ping", json!({}));
             let (response, ()) = tokio::join!(
                 caller.attempt(call),
                 feed.send(r#"{"jsonrpc":"2.0","id":1,"#)
@@ -101,7 +101,7 @@ async fn a_caller_who_leaves_gives_the_room_back() {
     let caller = rig.caller("alice");
     let (answer, feed) = Answer::stream("application/json");
     rig.upstream.will(answer);
-    let call = caller.legacy_draft("prompts/get", json!({"name": "greet"}));
+    let call = caller.legacy_draft("ping", json!({}));
     let (held, ()) = tokio::join!(caller.attempt(call), feed.send("{"));
     let other = rig.caller("bob");
     turned_away(&ping(&other).await);

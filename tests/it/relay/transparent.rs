@@ -94,7 +94,7 @@ async fn exactly_the_listed_headers_travel_and_the_operators_own_win() {
             ),
             ("tracestate", "a=1"),
             ("accept-language", "de"),
-            ("last-event-id", "  7/x "),
+            ("last-event-id", "7/x"),
             ("mcp-param-region", "=?base64?ZXU=?="),
             ("x-team", "red"),
             ("x-other", CANARY),
@@ -133,7 +133,7 @@ async fn exactly_the_listed_headers_travel_and_the_operators_own_win() {
             seen.header("accept"),
             Some("application/json, text/event-stream")
         );
-        assert_eq!(seen.header("last-event-id").map(str::trim), Some("7/x"));
+        assert_eq!(seen.header("last-event-id"), Some("7/x"));
         assert_eq!(seen.path, "/mcp");
     }
 }
