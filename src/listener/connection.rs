@@ -114,7 +114,7 @@ pub(super) async fn http1<I, S>(
                     .malformed(peer, fault)
                     .map(|body| Counted::new(body, under_way, None))),
             };
-            answered.map(|answer| leaving.mark(answer))
+            answered.map(|answer| leaving.mark(answer).map(|body| body.in_pieces(PIECE_BYTES)))
         }
     });
     let connection = http1::Builder::new()
@@ -200,7 +200,7 @@ const FAULTS: usize = 20;
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What of an answer lies in the HTTP library.
-const SEND_BUFFER: usize = 64 * 1024;
+const SEND_BUFFER: usize = 32 * 1024;
 /// An answer of no more than this, once it is known in full, is no work any more.
 const SMALL_ANSWER: u64 = 16 * 1024;
 /// What of an answer's body is handed over at once: the frame that every peer takes.

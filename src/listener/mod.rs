@@ -36,6 +36,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -296,7 +297,8 @@ impl<S: Serve> Gate<S> {
         porter: &Porter,
         address: SocketAddr,
     ) -> Option<Box<TlsStream<Pin<Box<TimeoutStream<TcpStream>>>>>> {
-        let handshake = timeout(within, acceptor.accept(stream)).await;
+        let bounded = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BYTES));
+        let handshake = timeout(within, acceptor.accept_with(stream, bounded)).await;
         self.metrics.handshake(matches!(handshake, Ok(Ok(_))));
         match handshake {
             Ok(Ok(secured)) => Some(Box::new(secured)),
@@ -340,6 +342,9 @@ fn queued(socket: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> 
         Some((TcpStream::from_std(stream).ok()?, address))
     })
 }
+
+/// What of an answer lies encrypted in the TLS library while the peer takes nothing.
+const TLS_BYTES: usize = 32 * 1024;
 
 /// The next connection, once there is room for it.
 async fn accept(
