@@ -344,7 +344,7 @@ fn queued(socket: TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> 
 }
 
 /// What of an answer lies encrypted in the TLS library while the peer takes nothing.
-const TLS_BYTES: usize = 32 * 1024;
+const TLS_BYTES: usize = 16 * 1024;
 
 /// The next connection, once there is room for it.
 async fn accept(
