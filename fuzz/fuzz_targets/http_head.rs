@@ -56,7 +56,7 @@ fuzz_target!(|data: &[u8]| {
         Some(Door::Oauth | Door::Account) | None => {}
     }
 
-    let Ok(armed) = limits::arm(&parts, &SETTINGS) else {
+    let Ok(armed) = limits::arm(&parts, true, &SETTINGS) else {
         return;
     };
     let headers = &parts.headers;
