@@ -72,6 +72,13 @@ pub(in crate::config) fn read(text: &str) -> Result<Node, Vec<Mistake>> {
         Ok(_) => Err(reader.mistakes),
         Err(stop) => {
             reader.mistakes.push(stop);
+            // What is missing at the end the parser finds behind the last line.
+            let last = text.split(['\r', '\n']).count();
+            for mistake in &mut reader.mistakes {
+                if let Origin::Line(line) = &mut mistake.origin {
+                    *line = (*line).min(last);
+                }
+            }
             Err(reader.mistakes)
         }
     }

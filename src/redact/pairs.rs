@@ -142,16 +142,21 @@ impl Value {
     /// credentials would no longer be known as such.
     fn behind_scheme(value: &[u8], rest: &[u8]) -> usize {
         const SCHEMES: [&[u8]; 3] = [b"bearer", b"basic", b"dpop"];
-        if !SCHEMES.iter().any(|name| name.eq_ignore_ascii_case(value)) {
-            return 0;
-        }
         let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
-        let blanks = rest.iter().take_while(is_blank).count();
-        let credentials = rest.get(blanks..).unwrap_or_default();
-        match Self::length(credentials, None, false, false) {
-            0 => 0,
-            length => blanks + length,
+        let (mut value, mut end) = (value, 0);
+        // Somebody who writes two schemes has written the credentials behind the second.
+        while SCHEMES.iter().any(|name| name.eq_ignore_ascii_case(value)) {
+            let behind = rest.get(end..).unwrap_or_default();
+            let blanks = behind.iter().take_while(is_blank).count();
+            let credentials = behind.get(blanks..).unwrap_or_default();
+            let length = Self::length(credentials, None, false, false);
+            if length == 0 {
+                break;
+            }
+            value = credentials.get(..length).unwrap_or_default();
+            end += blanks + length;
         }
+        end
     }
 
     /// A quoted value runs to its quote; a bare one to the next blank or delimiter, or to the end of its line.

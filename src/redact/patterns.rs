@@ -28,7 +28,7 @@ const PATTERNS: [Pattern; 11] = [
     },
     Pattern {
         kind: Kind::Credentials,
-        expression: r"(?i)((?-u:\b)(?:bearer|basic|dpop)(?:[ \t]+|%20|\+))([A-Za-z0-9._~+/=%-]+)",
+        expression: r"(?i)((?-u:\b)(?:(?:bearer|basic|dpop)(?:[ \t]+|%20|\+))+)([A-Za-z0-9._~+/=%-]+)",
         replacement: scheme,
     },
     Pattern {

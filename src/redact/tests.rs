@@ -383,6 +383,14 @@ fn r222_a_scheme_behind_a_secret_name_does_not_leave_its_credentials_behind() {
         ),
         ("token=BASIC\tY2FuYXJ5 &a=b", "token=[REDACTED] &a=b"),
         ("api_key: dpop  canary", "api_key: [REDACTED]"),
+        (
+            "password=Bearer Basic canary-not-a-real-token",
+            "password=[REDACTED]",
+        ),
+        (
+            ":Basic  Bearer canary-not-a-real-token-0123456789 ",
+            ":Basic  Bearer [REDACTED] ",
+        ),
         ("password=bearer", "password=[REDACTED]"),
         ("password=bearer ", "password=[REDACTED] "),
         ("password=bearer, hunter", "password=[REDACTED], hunter"),
