@@ -282,7 +282,7 @@ proptest::proptest! {
 fn a_mistake_at_the_end_is_on_a_line_that_exists() {
     let env = Environment::default();
     for text in ["\u{15}a: \nb_ *\u{8}sb", "a: [\n", "a: \"", "{"] {
-        let mistakes = crate::config::read(text, &env, Path::new("/nonexistent"));
+        let mistakes = read(text, &env, Path::new("/nonexistent"));
         for mistake in mistakes.unwrap_err().list {
             if let Origin::Line(line) = mistake.origin {
                 assert!((1..=text.lines().count() + 1).contains(&line), "{text:?}");
