@@ -1,7 +1,7 @@
 //! YAML text becomes a tree that remembers where everything was written. Only the plain part of YAML is read: what could
 //! make two readers see two documents (repeated keys, anchors, tags, several documents) is refused.
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 
 use super::mistake::{Mistake, Origin};
 
@@ -65,6 +65,7 @@ pub(in crate::config) fn read(text: &str) -> Result<Node, Vec<Mistake>> {
     }
     let mut reader = Reader {
         events: Parser::new_from_str(text),
+        last: text.split(['\r', '\n']).count(),
         mistakes: Vec::new(),
     };
     match reader.document() {
@@ -72,13 +73,6 @@ pub(in crate::config) fn read(text: &str) -> Result<Node, Vec<Mistake>> {
         Ok(_) => Err(reader.mistakes),
         Err(stop) => {
             reader.mistakes.push(stop);
-            // What is missing at the end the parser finds behind the last line.
-            let last = text.split(['\r', '\n']).count();
-            for mistake in &mut reader.mistakes {
-                if let Origin::Line(line) = &mut mistake.origin {
-                    *line = (*line).min(last);
-                }
-            }
             Err(reader.mistakes)
         }
     }
@@ -86,6 +80,8 @@ pub(in crate::config) fn read(text: &str) -> Result<Node, Vec<Mistake>> {
 
 struct Reader<'a, I: saphyr_parser::Input> {
     events: Parser<'a, I>,
+    /// The number of the last line.
+    last: usize,
     mistakes: Vec<Mistake>,
 }
 
@@ -102,7 +98,7 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
                 | Event::DocumentEnd => {}
                 _ if root.is_some() => {
                     return Err(Mistake::new("", "the file holds more than one document")
-                        .at(line(&span))
+                        .at(self.line(&span.start))
                         .help("keep one and remove the `---` between them"));
                 }
                 event => root = Some(self.node(event, &span, 0)?),
@@ -118,13 +114,18 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
         match self.events.next_event() {
             Some(Ok(event)) => Ok(event),
             Some(Err(error)) => Err(Mistake::new("", format!("not YAML: {}", error.info()))
-                .at(Origin::Line(error.marker().line()))),
+                .at(self.line(error.marker()))),
             None => Err(Mistake::new("", "the document ends too early")),
         }
     }
 
+    /// What is missing at the end the parser finds behind the last line.
+    fn line(&self, marker: &Marker) -> Origin {
+        Origin::Line(marker.line().min(self.last))
+    }
+
     fn node(&mut self, event: Event<'a>, span: &Span, depth: usize) -> Result<Node, Mistake> {
-        let origin = line(span);
+        let origin = self.line(&span.start);
         if depth > MAX_DEPTH {
             return Err(Mistake::new("", format!("nested more than {MAX_DEPTH} deep")).at(origin));
         }
@@ -207,10 +208,6 @@ impl<'a, I: saphyr_parser::Input> Reader<'a, I> {
             }
         }
     }
-}
-
-fn line(span: &Span) -> Origin {
-    Origin::Line(span.start.line())
 }
 
 fn at(origin: &Origin) -> String {

@@ -70,15 +70,19 @@ pub(in crate::config) enum ExpandError {
 }
 
 /// A text with its references replaced, once: what a variable holds is not read again.
-pub(in crate::config) struct Expanded {
+pub(in crate::config) struct Expanded<'t> {
     pub(in crate::config) text: String,
-    pub(in crate::config) replaced: bool,
+    /// The variables that it referred to.
+    pub(in crate::config) names: Vec<&'t str>,
 }
 
 /// Replaces every `${NAME}`; `$${` stands for `${` itself.
-pub(in crate::config) fn expand(text: &str, env: &Environment) -> Result<Expanded, ExpandError> {
+pub(in crate::config) fn expand<'t>(
+    text: &'t str,
+    env: &Environment,
+) -> Result<Expanded<'t>, ExpandError> {
     let mut out = String::with_capacity(text.len());
-    let (mut rest, mut replaced) = (text, false);
+    let (mut rest, mut names) = (text, Vec::new());
     while let Some((before, after)) = rest.split_once("${") {
         if let Some(escaped) = before.strip_suffix('$') {
             out.push_str(escaped);
@@ -89,13 +93,11 @@ pub(in crate::config) fn expand(text: &str, env: &Environment) -> Result<Expande
         let (name, behind) = after.split_once('}').ok_or(ExpandError::Open)?;
         out.push_str(before);
         out.push_str(variable(name, env)?);
-        (rest, replaced) = (behind, true);
+        names.push(name);
+        rest = behind;
     }
     out.push_str(rest);
-    Ok(Expanded {
-        text: out,
-        replaced,
-    })
+    Ok(Expanded { text: out, names })
 }
 
 fn variable<'e>(name: &str, env: &'e Environment) -> Result<&'e str, ExpandError> {
@@ -138,18 +140,15 @@ mod tests {
 
     #[test]
     fn r588_r589_references_are_replaced_inside_a_text_once() {
-        for (text, read, replaced) in [
-            ("Bearer ${A}", "Bearer one", true),
-            ("${A}-${A}", "one-one", true),
-            ("${B_2}", "${A}", true),
-            ("$${A}", "${A}", false),
-            ("cost $5, 100%", "cost $5, 100%", false),
+        for (text, read, names) in [
+            ("Bearer ${A}", "Bearer one", vec!["A"]),
+            ("${A}-${A}", "one-one", vec!["A", "A"]),
+            ("${B_2}", "${A}", vec!["B_2"]),
+            ("$${A}", "${A}", vec![]),
+            ("cost $5, 100%", "cost $5, 100%", vec![]),
         ] {
             let expanded = expand(text, &env()).unwrap();
-            assert_eq!(
-                (expanded.text.as_str(), expanded.replaced),
-                (read, replaced)
-            );
+            assert_eq!((expanded.text.as_str(), expanded.names), (read, names));
         }
     }
 

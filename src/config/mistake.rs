@@ -5,6 +5,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// The least length of a value that is worth hiding, in bytes; the shortest password that standards allow has as many.
+const SHORTEST: usize = 8;
+
 /// Where a value was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
@@ -69,6 +72,18 @@ impl Mistake {
     pub fn at(mut self, origin: Origin) -> Self {
         self.origin = origin;
         self
+    }
+
+    /// Shows the names of variables where their values would stand: what a setting refers to may be a secret, also in a
+    /// setting that is none. Values of less than [`SHORTEST`] characters stay, for they stand in common words too.
+    pub(in crate::config) fn veil<'a>(&mut self, values: impl Iterator<Item = (&'a str, &'a str)>) {
+        for (name, value) in values.filter(|(_, value)| value.len() >= SHORTEST) {
+            for text in [Some(&mut self.message), self.help.as_mut()] {
+                if let Some(text) = text.filter(|text| text.contains(value)) {
+                    *text = text.replace(value, &format!("${{{name}}}"));
+                }
+            }
+        }
     }
 
     /// The line in the file, where there is one.

@@ -19,6 +19,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use document::{MAX_BYTES, MAX_DEPTH};
@@ -134,11 +135,14 @@ fn understand(
     let shape = shape::check(&root, &schema, env);
     mistakes.extend(shape.mistakes);
     warnings.extend(shape.warnings);
+    let told = |list| in_order(veiled(list, env, &shape.referred));
     let written = difference::Written::of(&shape.value);
     let raw: raw::Config = match serde_json::from_value(shape.value) {
         Ok(raw) => raw,
-        Err(error) if mistakes.is_empty() => return Err(vec![Mistake::new("", error.to_string())]),
-        Err(_) => return Err(in_order(mistakes)),
+        Err(error) if mistakes.is_empty() => {
+            return Err(told(vec![Mistake::new("", error.to_string())]));
+        }
+        Err(_) => return Err(told(mistakes)),
     };
     let mut review = meant::Review::new(base, shape.places);
     let config = meant::mean(raw, &mut review, keys == Keys::Required);
@@ -160,10 +164,19 @@ fn understand(
     match config {
         Some(mut config) if mistakes.is_empty() => {
             config.written = written;
-            Ok((config, in_order(warnings)))
+            Ok((config, told(warnings)))
         }
-        _ => Err(in_order(mistakes)),
+        _ => Err(told(mistakes)),
     }
+}
+
+/// Without the values of the variables that the file refers to.
+fn veiled(mut list: Vec<Mistake>, env: &Environment, referred: &BTreeSet<String>) -> Vec<Mistake> {
+    let value = |name| env.value(name).map(|value| (name, value));
+    for mistake in &mut list {
+        mistake.veil(referred.iter().map(String::as_str).filter_map(value));
+    }
+    list
 }
 
 /// In the order of the file, what comes from elsewhere first.

@@ -2,7 +2,7 @@
 //! the environment are replaced on the way, and scalars become what the schema says they are. Every mistake is noted and
 //! the walk goes on, so one run finds them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value as Json};
 
@@ -20,6 +20,8 @@ pub(in crate::config) struct Shape {
     pub(in crate::config) places: BTreeMap<String, Origin>,
     pub(in crate::config) mistakes: Vec<Mistake>,
     pub(in crate::config) warnings: Vec<Warning>,
+    /// The variables that the file refers to.
+    pub(in crate::config) referred: BTreeSet<String>,
 }
 
 /// Walks the whole tree.
@@ -165,14 +167,14 @@ impl<'a> Walk<'a> {
     /// A variable cannot hold a list, so one that stands for a list is split at commas.
     fn split(&mut self, node: &Node, text: &str, schema: &'a Json, path: &str) -> Option<Json> {
         let (text, origin) = match &node.origin {
-            Origin::Line(_) => match expand(text, self.env) {
-                Ok(expanded) if expanded.replaced => (expanded.text, named(text)),
+            Origin::Line(_) => match self.expand(text) {
+                Ok((expanded, true)) => (expanded, named(text)),
                 Ok(_) => {
                     let help = example(schema, path);
                     let message = "must be a list, not a single value".to_owned();
                     return self.mistake(node, path, message, help);
                 }
-                Err(error) => return self.mistake(node, path, error.to_string(), String::new()),
+                Err(error) => return self.mistake(node, path, error, String::new()),
             },
             elsewhere => (text.to_owned(), elsewhere.clone()),
         };
@@ -224,15 +226,22 @@ impl<'a> Walk<'a> {
     }
 
     /// The text with references replaced, and whether it came from the environment.
-    fn text(&self, scalar: &Scalar<'_>) -> Result<(String, bool), String> {
+    fn text(&mut self, scalar: &Scalar<'_>) -> Result<(String, bool), String> {
         match scalar.node.origin {
-            Origin::Line(_) => expand(scalar.written, self.env)
-                .map(|expanded| (expanded.text, expanded.replaced))
-                .map_err(|error| error.to_string()),
+            Origin::Line(_) => self.expand(scalar.written),
             Origin::Default | Origin::Variable(_) | Origin::Option(_) => {
                 Ok((scalar.written.to_owned(), true))
             }
         }
+    }
+
+    /// The text of the file with references replaced, and whether there were any.
+    fn expand(&mut self, written: &str) -> Result<(String, bool), String> {
+        let expanded = expand(written, self.env).map_err(|error| error.to_string())?;
+        let replaced = !expanded.names.is_empty();
+        let names = expanded.names.into_iter().map(str::to_owned);
+        self.shape.referred.extend(names);
+        Ok((expanded.text, replaced))
     }
 
     fn lint(&mut self, scalar: &Scalar<'_>, secret: Option<&str>) {

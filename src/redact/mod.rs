@@ -236,16 +236,22 @@ fn member(
     depth: usize,
     tally: &mut Tally,
 ) -> (String, Value) {
+    // A name can itself be a secret: somebody may have used a token as the key of a map. What is left of it then is the
+    // name that readers see, and it judges the value as well.
+    let shown = text_by(rules, name, tally);
     let value = match value {
-        _ if is_secret_word(name) => {
+        _ if is_secret_word(name) || is_secret_word(&shown) => {
             tally.add(Kind::Named);
             Value::String(REDACTED.into())
+        }
+        Value::String(text) if shown != name => {
+            let once = field_by(rules, name, text, tally);
+            Value::String(field_by(rules, &shown, &once, tally).into_owned())
         }
         Value::String(text) => Value::String(field_by(rules, name, text, tally).into_owned()),
         other => nested(rules, other, depth - 1, tally),
     };
-    // A name can itself be a secret: somebody may have used a token as the key of a map.
-    (text_by(rules, name, tally).into_owned(), value)
+    (shown.into_owned(), value)
 }
 
 /// The longest prefix of at most `limit` bytes that ends between characters, and how many bytes follow it.

@@ -398,3 +398,14 @@ fn r222_a_scheme_behind_a_secret_name_does_not_leave_its_credentials_behind() {
         assert_eq!(text(written), kept, "{written}");
     }
 }
+
+#[test]
+fn r222_what_is_left_of_a_name_judges_its_value_too() {
+    // Too long to be judged as it is written, and short without the address.
+    let name = format!("{}@{}.test password", "x".repeat(60), "y".repeat(60));
+    let json = serde_json::json!({name: "hunter2", "a": "b"});
+    let shown = super::json(&json);
+    assert!(!shown.to_string().contains("hunter2"), "{shown}");
+    assert_eq!(super::json(&shown), shown);
+    assert_eq!(shown["a"], "b");
+}

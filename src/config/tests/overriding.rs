@@ -113,6 +113,33 @@ fn a_reference_can_stand_for_a_whole_list() {
 }
 
 #[test]
+fn r086_a_report_names_the_variable_and_not_what_it_holds() {
+    let secret = "canary-not-a-real-secret-0123456789";
+    let folder = Folder::new();
+    let env = [("TOKEN", secret), ("SHORT", "an")];
+    for (text, told) in [
+        (
+            "audit: {enabled: \"${TOKEN}\"}\n",
+            "line 2: audit.enabled: `${TOKEN}` is neither true nor false",
+        ),
+        (
+            "limits: {head_timeout: \"${TOKEN}\"}\n",
+            "line 2: limits.head_timeout: `${TOKEN}` does not begin with a whole number",
+        ),
+        (
+            "listen: {address: \"${TOKEN}\"}\n",
+            "line 2: listen.address: `${TOKEN}` is not an IP address and a port; write it as `127.0.0.1:8443` or `[::]:8443`",
+        ),
+        (
+            "logs: {format: \"${SHORT}\"}\n",
+            "line 2: logs.format: `an` is not known here; use one of text, json",
+        ),
+    ] {
+        assert_eq!(folder.mistakes(text, &env), [told]);
+    }
+}
+
+#[test]
 fn c47_both_tool_lists_are_kept_and_warned_about() {
     let env = [("ENABLED_TOOLS", "a, b"), ("DISABLED_TOOLS", "b")];
     let folder = Folder::new();
