@@ -23,6 +23,10 @@ fuzz_target!(|data: &[u8]| {
         let text = format!("{before} {secret} {after}");
         let clean = redact::text(&text);
         let hidden = secret.strip_prefix("Bearer ").unwrap_or(secret);
+        // Chance learns the words; what it plants itself, without the scheme, nobody can know for a secret.
+        if before.contains(hidden) || after.contains(hidden) {
+            continue;
+        }
         assert!(!clean.contains(hidden), "{clean:?}");
     }
     let once = redact::text(&before).into_owned();
