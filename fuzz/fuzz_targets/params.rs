@@ -55,5 +55,7 @@ fuzz_target!(|data: &[u8]| {
         }
         assert!(!value.contains('\0'));
     }
-    assert_eq!(params.find("absent-from-every-entry"), None);
+    // Chance may learn any word, so what is absent is asked of the other reader.
+    let absent = !all.iter().any(|(name, _)| name == "client_id");
+    assert!(!absent || params.find("client_id").is_none());
 });
