@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, FutureExt, TryFutureExt};
 use http::header::{HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -249,21 +250,22 @@ impl Connections {
         Ok(Self::Negotiated { client, endpoint })
     }
 
-    async fn send(
+    fn send(
         &self,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> impl Future<Output = Result<Response<Incoming>, UpstreamError>> {
         match self {
-            Self::Plain(pool) => pool.send(request).await,
+            Self::Plain(pool) => Either::Left(pool.send(request)),
             Self::Negotiated { client, endpoint } => {
                 *request.uri_mut() = endpoint.clone();
-                client
-                    .request(request)
-                    .await
-                    .map_err(|error| match error.is_connect() {
-                        true => UpstreamError::Unreachable(error.into()),
-                        false => UpstreamError::Broken(error.into()),
-                    })
+                Either::Right(
+                    client
+                        .request(request)
+                        .map_err(|error| match error.is_connect() {
+                            true => UpstreamError::Unreachable(error.into()),
+                            false => UpstreamError::Broken(error.into()),
+                        }),
+                )
             }
         }
     }
@@ -350,40 +352,43 @@ impl Upstream {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        if !self.speaks_h2.load(Ordering::Relaxed) {
-            return self.send(method, headers, body).await;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.headers_mut() = headers;
+        match self.speaks_h2.load(Ordering::Relaxed) {
+            false => self.send(request).await,
+            // Boxed: all requests would otherwise carry the room that only these need.
+            true => Box::pin(self.send_over_h2(request)).await,
         }
-        let again = (method.clone(), headers.clone(), body.clone());
-        match self.send(method, headers, body).await {
+    }
+
+    async fn send_over_h2(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let again = request.clone();
+        match self.send(request).await {
             Err(UpstreamError::Broken(error)) if retry::was_not_looked_at(&*error) => {
-                let (method, headers, body) = again;
-                self.send(method, headers, body).await
+                self.send(again).await
             }
             answered => answered,
         }
     }
 
-    async fn send(
+    /// No `async fn`, which would hold the request twice.
+    fn send(
         &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.headers_mut() = headers;
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, UpstreamError>> {
         let sent = self.connections.send(request);
-        match timeout(self.settings.first_byte_timeout, sent).await {
-            Err(_) => Err(UpstreamError::FirstByteTimeout),
-            Ok(Err(error)) => Err(error),
-            Ok(Ok(answer)) => {
-                let over_h2 = answer.version() == Version::HTTP_2;
-                if self.speaks_h2.load(Ordering::Relaxed) != over_h2 {
-                    self.speaks_h2.store(over_h2, Ordering::Relaxed);
-                }
-                Ok(answer)
+        timeout(self.settings.first_byte_timeout, sent).map(|answered| {
+            let answer = answered.map_err(|_| UpstreamError::FirstByteTimeout)??;
+            let over_h2 = answer.version() == Version::HTTP_2;
+            if self.speaks_h2.load(Ordering::Relaxed) != over_h2 {
+                self.speaks_h2.store(over_h2, Ordering::Relaxed);
             }
-        }
+            Ok(answer)
+        })
     }
 }
 

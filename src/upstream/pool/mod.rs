@@ -4,7 +4,7 @@
 //!
 //! No caller gets the answer to another's request:
 //!
-//! - A connection is lent to one call, by value. It comes back only by [`Lent::give_back`], which runs after the head of the
+//! - A connection is lent to one call, by value. It comes back only by [`Pool::give_back`], which runs after the head of the
 //!   call's answer and takes no connection that hyper does not call ready. It does so once the request is written to its
 //!   end, the answer is read to its end, both sides would keep the connection, and nothing lies behind the answer.
 //! - A call that is dropped before its answer drops the connection with it, and hyper closes it; an answer that comes late
@@ -25,7 +25,6 @@ use http::header::{HOST, HeaderValue};
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -81,33 +80,48 @@ impl Pool {
     ///
     /// # Cancel safety
     /// Dropping the future closes the connection that the request was written to.
-    pub(super) async fn send(
+    pub(super) fn send(
         &self,
         mut request: Outgoing,
-    ) -> Result<Response<Incoming>, UpstreamError> {
+    ) -> impl Future<Output = Result<Response<Incoming>, UpstreamError>> {
         *request.uri_mut() = self.origin_form.clone();
         let headers = request.headers_mut();
         headers.entry(HOST).or_insert_with(|| self.host.clone());
-        while let Some(sender) = self.idle.take() {
-            match self.lend(sender).send(request).await {
-                Ok(answer) => return Ok(answer),
+        async move {
+            loop {
+                let (mut sender, is_fresh) = match self.idle.take() {
+                    Some(sender) => (sender, false),
+                    // Boxed: the calls that find a connection would otherwise carry the room for making one.
+                    None => (Box::pin(self.connect()).await?, true),
+                };
+                let mut error = match sender.try_send_request(request).await {
+                    Ok(answer) => {
+                        self.give_back(sender);
+                        return Ok(answer);
+                    }
+                    Err(error) => error,
+                };
                 // hyper gives a request back only if it did not begin to write it.
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(broken(error)),
-                },
+                match error.take_message() {
+                    Some(unsent) if !is_fresh => request = unsent,
+                    _ => return Err(UpstreamError::Broken(error.into_error().into())),
+                }
             }
         }
-        // Boxed: the calls that find a connection would otherwise carry the room for making one.
-        let sender = Box::pin(self.connect()).await?;
-        self.lend(sender).send(request).await.map_err(broken)
     }
 
-    fn lend(&self, sender: Sender) -> Lent<'_> {
-        Lent {
-            sender,
-            idle: &self.idle,
+    /// Now if the whole answer is there, as it is with most small ones; else when it was read to its end, which may be never.
+    fn give_back(&self, mut sender: Sender) {
+        if sender.is_ready() {
+            self.idle.put(sender);
+            return;
         }
+        let idle = Arc::clone(&self.idle);
+        tokio::spawn(async move {
+            if sender.ready().await.is_ok() {
+                idle.put(sender);
+            }
+        });
     }
 
     async fn connect(&self) -> Result<Sender, UpstreamError> {
@@ -130,10 +144,6 @@ impl Pool {
     }
 }
 
-fn broken(error: TrySendError<Outgoing>) -> UpstreamError {
-    UpstreamError::Broken(error.into_error().into())
-}
-
 /// What stands in `Host`: the port only where it is not the one of `http` (RFC 9110 section 7.2).
 fn host(endpoint: &Uri) -> Option<HeaderValue> {
     let host = endpoint.host()?;
@@ -142,37 +152,6 @@ fn host(endpoint: &Uri) -> Option<HeaderValue> {
         _ => HeaderValue::from_str(host),
     };
     value.ok()
-}
-
-/// A connection in the hands of one call.
-struct Lent<'p> {
-    sender: Sender,
-    idle: &'p Arc<Idle>,
-}
-
-impl Lent<'_> {
-    async fn send(
-        mut self,
-        request: Outgoing,
-    ) -> Result<Response<Incoming>, TrySendError<Outgoing>> {
-        let answer = self.sender.try_send_request(request).await?;
-        self.give_back();
-        Ok(answer)
-    }
-
-    /// Now if the whole answer is there, as it is with most small ones; else when it was read to its end, which may be never.
-    fn give_back(mut self) {
-        if self.sender.is_ready() {
-            self.idle.put(self.sender);
-            return;
-        }
-        let idle = Arc::clone(self.idle);
-        tokio::spawn(async move {
-            if self.sender.ready().await.is_ok() {
-                idle.put(self.sender);
-            }
-        });
-    }
 }
 
 /// The connections that nobody uses, the one that was used last at the end.

@@ -189,7 +189,7 @@ async fn a_call_that_was_not_written_to_its_connection_is_sent_once_on_another()
             far.is_left().await;
             serve_new(&server, "one").await
         };
-        let (answer, mut peer) = tokio::join!(sending, meanwhile);
+        let (answer, mut peer) = soon(async { tokio::join!(sending, meanwhile) }).await;
         let body = answer.unwrap().into_body().collect().await.unwrap();
         assert_eq!(body.to_bytes(), "one", "{fate:?}");
         // The next call finds it, and no second copy of the first before it.
@@ -214,7 +214,7 @@ async fn any_number_of_dead_connections_costs_no_call() {
         drop(dead);
         serve_new(&server, "one").await
     };
-    let (answer, _peer) = tokio::join!(sending, meanwhile);
+    let (answer, _peer) = soon(async { tokio::join!(sending, meanwhile) }).await;
     assert_eq!(answer.unwrap().status(), 200);
     assert_eq!(kept(&pool), 1);
 }
@@ -305,7 +305,7 @@ async fn the_rest_of_an_answer_that_is_dropped_half_read_reaches_nobody() {
             .await;
         peer
     };
-    let (answer, mut peer) = tokio::join!(sending, serving);
+    let (answer, mut peer) = soon(async { tokio::join!(sending, serving) }).await;
     drop(answer);
     let next = call(&pool, "next");
     let _peer = serve_new(&server, "next").await;
@@ -462,7 +462,7 @@ async fn rfc9112_s3_2_the_request_line_is_in_origin_form_and_a_host_of_ours_is_k
                 .await;
             head
         };
-        let (answer, head) = tokio::join!(pool.send(request), serving);
+        let (answer, head) = soon(async { tokio::join!(pool.send(request), serving) }).await;
         assert_eq!(answer.unwrap().status(), 204);
         assert!(head.starts_with("POST /mcp?a=b HTTP/1.1\r\n"), "{head}");
         assert!(head.contains(&format!("host: {sent}\r\n")), "{head}");
@@ -532,6 +532,7 @@ async fn no_more_than_so_many_are_kept_and_the_last_one_is_used_first() {
         assert_eq!(end.body().await, "one");
         end.say(good("one")).await;
     };
-    let (answer, ()) = tokio::join!(last.send_request(request("one")), serving);
+    let (answer, ()) =
+        soon(async { tokio::join!(last.send_request(request("one")), serving) }).await;
     assert_eq!(answer.unwrap().status(), 200);
 }
