@@ -13,14 +13,17 @@ pub mod connect;
 pub mod credential;
 pub mod headers;
 pub mod health;
+mod pool;
 mod retry;
 pub mod tls;
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, FutureExt, TryFutureExt};
 use http::header::{HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -35,6 +38,7 @@ use breaker::Blame;
 use connect::{ConnectError, Connector};
 use credential::Credentials;
 use health::Checkup;
+use pool::Pool;
 use tls::TlsSettings;
 
 /// Where an upstream is.
@@ -105,10 +109,10 @@ impl Settings {
 pub enum UpstreamError {
     /// No connection could be made; nothing was sent.
     #[error("upstream cannot be reached")]
-    Unreachable(#[source] hyper_util::client::legacy::Error),
+    Unreachable(#[source] Box<dyn Error + Send + Sync>),
     /// The connection broke before the head of an answer came.
     #[error("upstream broke off")]
-    Broken(#[source] hyper_util::client::legacy::Error),
+    Broken(#[source] Box<dyn Error + Send + Sync>),
     /// The head of the answer did not come in time.
     #[error("upstream did not answer in time")]
     FirstByteTimeout,
@@ -208,8 +212,7 @@ impl UpstreamError {
 /// One upstream, with its pool of connections. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Upstream {
-    client: Client<Connector, Full<Bytes>>,
-    endpoint: Uri,
+    connections: Connections,
     headers: HeaderMap,
     forward: Vec<HeaderName>,
     settings: Settings,
@@ -217,6 +220,55 @@ pub struct Upstream {
     checkup: Option<Checkup>,
     /// Whether its last answer came over HTTP/2, where it may say that it did not look at a request.
     speaks_h2: AtomicBool,
+}
+
+/// The connections to an upstream, by who decides which version of HTTP they speak.
+#[derive(Debug)]
+enum Connections {
+    /// Nobody: without TLS it is HTTP/1.1.
+    Plain(Pool),
+    /// The TLS handshake.
+    Negotiated {
+        client: Client<Connector, Full<Bytes>>,
+        endpoint: Uri,
+    },
+}
+
+impl Connections {
+    fn new(connector: Connector, endpoint: Uri) -> Result<Self, ConnectError> {
+        if endpoint.scheme() == Some(&Scheme::HTTP) {
+            return Ok(Self::Plain(Pool::new(connector, endpoint)?));
+        }
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .http1_max_buf_size(READ_AHEAD as usize)
+            .http2_initial_stream_window_size(READ_AHEAD)
+            .http2_initial_connection_window_size(MAX_WINDOW)
+            .build(connector);
+        Ok(Self::Negotiated { client, endpoint })
+    }
+
+    fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, UpstreamError>> {
+        match self {
+            Self::Plain(pool) => Either::Left(pool.send(request)),
+            Self::Negotiated { client, endpoint } => {
+                *request.uri_mut() = endpoint.clone();
+                Either::Right(
+                    client
+                        .request(request)
+                        .map_err(|error| match error.is_connect() {
+                            true => UpstreamError::Unreachable(error.into()),
+                            false => UpstreamError::Broken(error.into()),
+                        }),
+                )
+            }
+        }
+    }
 }
 
 /// How much of an answer is read before its caller takes it. Whoever takes nothing holds no more than this.
@@ -232,14 +284,6 @@ impl Upstream {
     /// [`ConnectError`] when a certificate or key cannot be used, or a header value is none.
     pub fn new(settings: Settings) -> Result<Self, ConnectError> {
         let connector = Connector::new(&settings)?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .http1_max_buf_size(READ_AHEAD as usize)
-            .http2_initial_stream_window_size(READ_AHEAD)
-            .http2_initial_connection_window_size(MAX_WINDOW)
-            .build(connector.clone());
         let endpoint = match &settings.target {
             Target::Web(uri) => uri.clone(),
             Target::Unix { path, .. } => format!("http://localhost{path}")
@@ -249,10 +293,9 @@ impl Upstream {
         let headers = credentials(&settings.headers)?;
         let checkup = settings.health.as_ref();
         Ok(Self {
-            checkup: checkup.map(|health| Checkup::new(connector, &endpoint, health)),
-            client,
+            checkup: checkup.map(|health| Checkup::new(connector.clone(), &endpoint, health)),
             speaks_h2: AtomicBool::new(endpoint.scheme() == Some(&Scheme::HTTPS)),
-            endpoint,
+            connections: Connections::new(connector, endpoint)?,
             headers,
             forward: settings.forward.clone(),
             settings,
@@ -309,46 +352,43 @@ impl Upstream {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, UpstreamError> {
-        if !self.speaks_h2.load(Ordering::Relaxed) {
-            return self.send(method, headers, body).await;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.headers_mut() = headers;
+        match self.speaks_h2.load(Ordering::Relaxed) {
+            false => self.send(request).await,
+            // Boxed: all requests would otherwise carry the room that only these need.
+            true => Box::pin(self.send_over_h2(request)).await,
         }
-        let again = (method.clone(), headers.clone(), body.clone());
-        match self.send(method, headers, body).await {
-            Err(UpstreamError::Broken(error)) if retry::was_not_looked_at(&error) => {
-                let (method, headers, body) = again;
-                self.send(method, headers, body).await
+    }
+
+    async fn send_over_h2(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, UpstreamError> {
+        let again = request.clone();
+        match self.send(request).await {
+            Err(UpstreamError::Broken(error)) if retry::was_not_looked_at(&*error) => {
+                self.send(again).await
             }
             answered => answered,
         }
     }
 
-    async fn send(
+    /// No `async fn`, which would hold the request twice.
+    fn send(
         &self,
-        method: Method,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = method;
-        *request.uri_mut() = self.endpoint.clone();
-        *request.headers_mut() = headers;
-        match timeout(
-            self.settings.first_byte_timeout,
-            self.client.request(request),
-        )
-        .await
-        {
-            Err(_) => Err(UpstreamError::FirstByteTimeout),
-            Ok(Err(error)) if error.is_connect() => Err(UpstreamError::Unreachable(error)),
-            Ok(Err(error)) => Err(UpstreamError::Broken(error)),
-            Ok(Ok(answer)) => {
-                let over_h2 = answer.version() == Version::HTTP_2;
-                if self.speaks_h2.load(Ordering::Relaxed) != over_h2 {
-                    self.speaks_h2.store(over_h2, Ordering::Relaxed);
-                }
-                Ok(answer)
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, UpstreamError>> {
+        let sent = self.connections.send(request);
+        timeout(self.settings.first_byte_timeout, sent).map(|answered| {
+            let answer = answered.map_err(|_| UpstreamError::FirstByteTimeout)??;
+            let over_h2 = answer.version() == Version::HTTP_2;
+            if self.speaks_h2.load(Ordering::Relaxed) != over_h2 {
+                self.speaks_h2.store(over_h2, Ordering::Relaxed);
             }
-        }
+            Ok(answer)
+        })
     }
 }
 
