@@ -2,6 +2,8 @@
 //! document passes only if every reader must see the same in it: one text, one meaning for every name, no depth or
 //! number that some readers cannot hold. One pass, no recursion; the bytes themselves are never rewritten.
 
+use smallvec::SmallVec;
+
 use super::names::Names;
 use super::view::Json;
 
@@ -143,8 +145,8 @@ pub fn check(bytes: &[u8], rules: Rules) -> Result<Json<'_>, JsonError> {
         bytes,
         at: 0,
         rules,
-        open: Vec::with_capacity(8),
-        names: Names::with_room(),
+        open: SmallVec::new(),
+        names: Names::of(bytes),
     };
     scanner.document()
 }
@@ -170,8 +172,8 @@ pub(super) struct Scanner<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
     rules: Rules,
-    open: Vec<Frame>,
-    names: Names,
+    open: SmallVec<[Frame; 8]>,
+    names: Names<'a>,
 }
 
 impl<'a> Scanner<'a> {

@@ -50,7 +50,8 @@ pub fn toward_upstream(incoming: &HeaderMap, forward: &[HeaderName]) -> HeaderMa
 
 /// The upstream's headers that the caller sees.
 pub fn toward_downstream(incoming: &HeaderMap) -> HeaderMap {
-    let mut outgoing = HeaderMap::with_capacity(16);
+    // What is added later has room as well. The HTTP library keeps the map as long as the connection, so room counts.
+    let mut outgoing = HeaderMap::with_capacity(12);
     for name in &TOWARD_DOWNSTREAM {
         if let Some(value) = incoming.get(name) {
             outgoing.insert(name, value.clone());
