@@ -211,22 +211,25 @@ fn string_length(text: &[u8]) -> usize {
 
 fn container_length(text: &[u8]) -> usize {
     let (mut at, mut depth) = (0_usize, 0_usize);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'"' => {
-                at += string_length(text.get(at..).unwrap_or_default());
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
+    while let Some(rest) = text.get(at..)
+        && let Some(step) = rest.iter().position(|b| is_mark(*b))
+    {
+        at += step;
+        match text.get(at) {
+            Some(b'"') => at += string_length(rest.get(step..).unwrap_or_default()),
+            Some(b'{' | b'[') => (at, depth) = (at + 1, depth + 1),
+            _ => (at, depth) = (at + 1, depth.saturating_sub(1)),
         }
-        at += 1;
         if depth == 0 {
             return at;
         }
     }
     text.len()
+}
+
+/// What says where a container ends.
+const fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'"' | b'{' | b'}' | b'[' | b']')
 }
 
 /// The meaning of what stands between the quotes of a checked string.

@@ -169,7 +169,7 @@ impl Trail {
             if let Some(method) = message.method() {
                 record.rpc_method(method);
             }
-            if let Operation::CallTool { name, .. } = message.operation() {
+            if let Some(name) = tool {
                 record.event(Event::ToolInvocation).tool(name);
                 let arguments = message.arguments();
                 record.arguments(arguments.and_then(|arguments| summary.of(arguments)));
