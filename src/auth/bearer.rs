@@ -45,7 +45,7 @@ impl<'a> Bearer<'a> {
         if token.len() > max_bytes {
             return Err(AuthError::TooLarge { limit: max_bytes });
         }
-        if token.contains(&b',') {
+        if memchr::memchr(b',', token).is_some() {
             return Err(AuthError::Multiple);
         }
         Self::parse(
@@ -62,12 +62,10 @@ impl<'a> Bearer<'a> {
         if text.len() > max_bytes {
             return Err(AuthError::TooLarge { limit: max_bytes });
         }
-        let (signing_input, signature) = text
-            .rsplit_once('.')
-            .ok_or(AuthError::Malformed("part count"))?;
-        let (header, payload) = signing_input
-            .split_once('.')
-            .ok_or(AuthError::Malformed("part count"))?;
+        let last = memchr::memrchr(b'.', text.as_bytes());
+        let (signing_input, signature) = parted(text, last)?;
+        let first = memchr::memchr(b'.', signing_input.as_bytes());
+        let (header, payload) = parted(signing_input, first)?;
         for part in [header, payload, signature] {
             check_base64url(part)?;
         }
@@ -121,6 +119,12 @@ impl fmt::Debug for Bearer<'_> {
     }
 }
 
+/// What stands before and behind a dot.
+fn parted(text: &str, dot: Option<usize>) -> Result<(&str, &str), AuthError> {
+    dot.and_then(|dot| Some((text.get(..dot)?, text.get(dot + 1..)?)))
+        .ok_or(AuthError::Malformed("part count"))
+}
+
 /// `credentials = auth-scheme 1*SP token68` (RFC 9110 section 11.4).
 fn split_scheme(line: &[u8]) -> (&[u8], &[u8]) {
     let end = line.iter().position(|&b| b == b' ').unwrap_or(line.len());
@@ -141,7 +145,7 @@ fn check_base64url(part: &str) -> Result<(), AuthError> {
     let Some(&last) = bytes.last() else {
         return Err(AuthError::Malformed("empty part"));
     };
-    if bytes.contains(&b'.') {
+    if memchr::memchr(b'.', bytes).is_some() {
         return Err(AuthError::Malformed("part count"));
     }
     // Without a way out in the middle, the loop is done many bytes at a time.
