@@ -54,7 +54,14 @@ pub async fn exchange(
         Ok(pass) => pass,
         Err(open) => return Err(failed(&open.into(), id.as_ref())),
     };
-    match attempt(cleared, lens, seal, pace).await {
+    let opens_session = cleared.opens_session;
+    let attempted = match send(cleared, &lens).await {
+        Ok(sent) => relay(sent, opens_session, lens, seal, pace)
+            .await
+            .map_err(Unsent::from),
+        Err(unsent) => Err(unsent),
+    };
+    match attempted {
         Ok(answer) => {
             pass.succeeded();
             Ok(answer)
@@ -68,17 +75,6 @@ pub async fn exchange(
             Err(failed(&error, id.as_ref()))
         }
     }
-}
-
-async fn attempt(
-    cleared: Cleared,
-    lens: Lens,
-    seal: &SessionSeal,
-    pace: Pace,
-) -> Result<Response<ReplyBody>, Unsent> {
-    let opens_session = cleared.opens_session;
-    let sent = send(cleared, &lens).await?;
-    Ok(relay(sent, opens_session, lens, seal, pace).await?)
 }
 
 /// Why there is no answer.
