@@ -165,11 +165,11 @@ fn second(came: &[u8], sent: &[u8]) -> Seen {
     let mut reports = blamed(sent);
     let (mut overhead, mut resets) = (1000, 100);
     let (mut blocks, mut is_acknowledged) = (0, false);
-    let (mut block, mut pieces, mut open) = (0, 0, 0);
+    let (mut block, mut pieces) = (0, 0);
     let most = 8 + BLOCK_BYTES / 16_384;
     for frame in frames(came, PREFACE) {
         let is_open = matches!(frame.kind, 1 | 9) && frame.flags & 4 == 0;
-        open = if is_open { frame.stream } else { 0 };
+        let open = if is_open { frame.stream } else { 0 };
         match frame.kind {
             // Data is free, and so is the end of a stream.
             0 if frame.length > 0 || frame.flags & 1 == 1 => {}
