@@ -29,6 +29,7 @@ SLACK = 10.0  # the ratio that fails; the target is 2
 TARGET = 2.0
 
 BIG = json.dumps({"jsonrpc": "2.0", "id": 1, "result": {"text": "x" * (8 << 20)}}).encode()
+PIECE = 1 << 16
 SMALL = b'{"jsonrpc":"2.0","id":1,"result":{}}'
 
 
@@ -94,8 +95,11 @@ async def upstream(reader, writer):
             body = await reader.readexactly(length)
             answer = BIG if b'"large"' in body else SMALL
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-                         b"content-length: %d\r\n\r\n" % len(answer) + answer)
-            await writer.drain()
+                         b"content-length: %d\r\n\r\n" % len(answer))
+            # Piece by piece: copying a large answer at once would keep the good client waiting for the upstream.
+            for at in range(0, len(answer), PIECE):
+                writer.write(answer[at : at + PIECE])
+                await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
     finally:
