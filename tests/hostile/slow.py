@@ -290,9 +290,8 @@ async def hold(port, trust, count):
     stop = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     for number in range(int(count)):
         attackers.append(asyncio.create_task(attack(world, number)))
-        if number % 20 == 19:
-            # They come within five seconds or so, not at one moment.
-            await asyncio.sleep(5 * 20 / int(count))
+        # They come within five seconds or so, one after the other.
+        await asyncio.sleep(5 / int(count))
     while not stop.done():
         print(json.dumps({"open": world.open}), flush=True)
         await asyncio.wait([stop], timeout=1)
