@@ -200,7 +200,7 @@ const FAULTS: usize = 20;
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What of an answer lies in the HTTP library.
-const SEND_BUFFER: usize = 32 * 1024;
+const SEND_BUFFER: usize = 16 * 1024;
 /// An answer of no more than this, once it is known in full, is no work any more.
 const SMALL_ANSWER: u64 = 16 * 1024;
 /// What of an answer's body is handed over at once: the frame that every peer takes.

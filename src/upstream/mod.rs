@@ -272,7 +272,7 @@ impl Connections {
 }
 
 /// How much of an answer is read before its caller takes it. Whoever takes nothing holds no more than this.
-const READ_AHEAD: u32 = 24 * 1024;
+const READ_AHEAD: u32 = 16 * 1024;
 /// The largest window (RFC 9113 section 6.9.1). Answers share a connection over HTTP/2, and one whose caller takes nothing must not
 /// use up what the others need.
 const MAX_WINDOW: u32 = (1 << 31) - 1;
