@@ -192,11 +192,8 @@ impl Relay {
     /// The next piece for the caller.
     async fn next(&mut self) -> Option<Result<Bytes, UpstreamError>> {
         loop {
-            if !self.ready.is_empty() {
-                self.gather().await;
-                self.spoke = Instant::now();
-            }
             if let Some(piece) = self.take() {
+                self.spoke = Instant::now();
                 return Some(Ok(piece));
             }
             if self.ended {
@@ -218,7 +215,8 @@ impl Relay {
 
     /// What the upstream has sent already goes on in the same piece, or each event would cost a record of TLS and a system
     /// call. The connection to the upstream hands over one frame at a time, so it gets a turn after each; when it had
-    /// nothing in its turn, the piece goes.
+    /// nothing in its turn, the piece goes. Only behind a step, and never before what is left of a piece: what a step asks would
+    /// otherwise not be asked of an upstream that never pauses.
     async fn gather(&mut self) {
         for _ in 0..TURNS {
             let held: usize = self.ready.iter().map(Bytes::len).sum();
@@ -255,7 +253,11 @@ impl Relay {
 
     async fn advance(&mut self) -> Result<(), UpstreamError> {
         let step = self.step().await?;
-        self.read(step)
+        self.read(step)?;
+        if !self.ready.is_empty() {
+            self.gather().await;
+        }
+        Ok(())
     }
 
     fn read(&mut self, step: Step) -> Result<(), UpstreamError> {

@@ -99,8 +99,15 @@ async fn a_stream_ends_with_its_token_its_session_its_client_and_its_user() {
     }
 }
 
+/// Short events, and such as do not fill a piece evenly: something of them is always left for the next.
 #[tokio::test]
 async fn an_upstream_that_never_pauses_cannot_outrun_a_revocation() {
+    for padding in [0, 5_000] {
+        outrun(&"x".repeat(padding)).await;
+    }
+}
+
+async fn outrun(padding: &str) {
     let rig = Rig::start().await;
     let caller = rig.caller("alice");
     let (draft, _) = streamed(&caller).remove(1);
@@ -110,7 +117,7 @@ async fn an_upstream_that_never_pauses_cannot_outrun_a_revocation() {
             tokio::select! {
                 biased;
                 () = feed.abandoned() => return,
-                () = feed.send(format!("data: {}\n\n", progress(n))) => {}
+                () = feed.send(format!("data: {}\n:{padding}\n\n", progress(n))) => {}
             }
         }
     };
